@@ -1,0 +1,365 @@
+//! The one writer of a store: a thread that takes what is waiting and commits it together (group commit).
+//!
+//! A durable commit costs one wait for the disk, whatever is in it. So commands that arrive while a commit
+//! is under way share the next one. Each has a savepoint of its own: one that is refused leaves nothing
+//! behind and does not disturb its neighbours.
+//!
+//! Rules that hold here and nowhere else:
+//!
+//! - **An answer is sent only after COMMIT**, a refusal too: it may rest on what a neighbour wrote.
+//! - After any error the transaction is looked at. SQLite rolls all of it back when, for instance, the disk
+//!   is full; then every command of the batch has failed, whatever it was told before.
+//! - **A COMMIT that fails may have taken place.** The file is opened anew and read: the events of a batch
+//!   carry its number, so their presence tells. If they are missing, a marker is written at once over what
+//!   the failed commit may have left in the log, so that a later crash cannot bring it back.
+//! - Another process may write the same file, so a transaction begins IMMEDIATE and waits its turn.
+//!
+//! It refuses to retry a command: whoever asked knows whether it still makes sense.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, params};
+use tokio::sync::{mpsc, oneshot};
+
+use super::failure::{Failure, Step, translate};
+use crate::error::Error;
+
+/// How many commands one commit takes at most. Bounds how long the first of them waits for the last.
+const BATCH: usize = 256;
+/// How many commands may wait. Whoever comes after that waits for room, which bounds the memory.
+const QUEUE: usize = 1_024;
+
+/// One transaction, as the commands in it see it.
+pub(super) struct Batch<'c> {
+    conn: &'c Connection,
+    number: i64,
+    last_event: Option<i64>,
+}
+
+impl<'c> Batch<'c> {
+    /// The connection, inside the transaction and inside the command's savepoint.
+    pub(super) fn conn(&self) -> &'c Connection {
+        self.conn
+    }
+
+    /// The number that the events of this commit carry.
+    pub(super) fn number(&self) -> i64 {
+        self.number
+    }
+
+    /// Notes that an event was written under `seq`.
+    pub(super) fn wrote_event(&mut self, seq: i64) {
+        self.last_event = Some(seq);
+    }
+}
+
+/// How many commands and commits there were since the store was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// Transactions that were committed.
+    pub commits: u64,
+    /// Commands that those transactions answered, refusals included.
+    pub commands: u64,
+}
+
+#[derive(Default)]
+struct Counters {
+    commits: AtomicU64,
+    commands: AtomicU64,
+}
+
+/// Tells one waiting caller how its command ended: `None` after COMMIT, else why all of it is undone.
+type Answer = Box<dyn FnOnce(Option<Error>) + Send>;
+/// A command: run in a batch, or told that there is none. Gives back what becomes of its savepoint.
+type Command = Box<dyn FnOnce(Result<&mut Batch<'_>, Error>) -> (Fate, Answer) + Send>;
+
+enum Fate {
+    Keep,
+    Undo(Option<Error>),
+}
+
+/// Opens the file anew, with everything set that a writing connection needs.
+pub(super) type Reopen = Box<dyn Fn() -> Result<Connection, Error> + Send>;
+
+/// The handle of the thread. When the last clone is dropped the thread finishes what waits and ends.
+#[derive(Clone)]
+pub(super) struct Writer {
+    commands: mpsc::Sender<Command>,
+    counters: Arc<Counters>,
+}
+
+impl Writer {
+    /// Starts the thread. `keep` is dropped after the connection is closed.
+    pub(super) fn start(
+        conn: Connection,
+        reopen: Reopen,
+        busy: Duration,
+        keep: impl Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (commands, waiting) = mpsc::channel(QUEUE);
+        let counters = Arc::new(Counters::default());
+        let shared = Arc::clone(&counters);
+        std::thread::Builder::new().name("store-writer".into()).spawn(move || {
+            let mut thread = Thread { conn: Some(conn), reopen, busy, counters: shared, numbers: Numbers::new() };
+            thread.serve(waiting);
+            drop(thread);
+            drop(keep);
+        })?;
+        Ok(Self { commands, counters })
+    }
+
+    /// Runs `work` in a transaction and answers after its commit.
+    ///
+    /// Dropping the future does not take the command back: it may be carried out all the same.
+    pub(super) async fn write<T, R>(
+        &self,
+        work: impl FnOnce(&mut Batch<'_>) -> Step<T, R> + Send + 'static,
+    ) -> Result<T, R>
+    where
+        T: Send + 'static,
+        R: From<Error> + Send + 'static,
+    {
+        let (tell, told) = oneshot::channel::<Result<T, R>>();
+        let command: Command = Box::new(move |batch| {
+            let (fate, result) = match batch.map_err(Failure::Store).and_then(work) {
+                Ok(value) => (Fate::Keep, Ok(value)),
+                Err(Failure::Refused(rule)) => (Fate::Undo(None), Err(rule)),
+                Err(Failure::Store(error)) => (Fate::Undo(Some(error.clone())), Err(error.into())),
+            };
+            let answer: Answer = Box::new(move |failed: Option<Error>| {
+                // A caller that has gone away does not want to know.
+                let _ = tell.send(failed.map_or(result, |error| Err(error.into())));
+            });
+            (fate, answer)
+        });
+        self.commands.send(command).await.map_err(|_| Error::Closed)?;
+        told.await.unwrap_or_else(|_| Err(Error::Closed.into()))
+    }
+
+    pub(super) fn metrics(&self) -> Metrics {
+        Metrics {
+            commits: self.counters.commits.load(Ordering::Relaxed),
+            commands: self.counters.commands.load(Ordering::Relaxed),
+        }
+    }
+}
+
+struct Thread {
+    /// `None` after an error that leaves the connection in doubt; the next batch opens it anew.
+    conn: Option<Connection>,
+    reopen: Reopen,
+    busy: Duration,
+    counters: Arc<Counters>,
+    numbers: Numbers,
+}
+
+/// What a batch came to before its commit.
+enum Filled {
+    /// The transaction stands; the answers wait for COMMIT.
+    Stands { answers: Vec<Answer>, last_event: Option<i64> },
+    /// SQLite rolled it back; nothing of it is in the store.
+    Lost { answers: Vec<Answer>, error: Error },
+}
+
+impl Thread {
+    fn serve(&mut self, mut waiting: mpsc::Receiver<Command>) {
+        while let Some(first) = waiting.blocking_recv() {
+            let begun = match self.begin() {
+                Ok(conn) => conn,
+                Err(error) => {
+                    self.refuse(first, &mut waiting, &error);
+                    continue;
+                }
+            };
+            let number = self.numbers.next();
+            let filled = fill(&begun, number, first, &mut waiting);
+            match filled {
+                Filled::Stands { answers, last_event } => self.commit(begun, number, last_event, answers),
+                Filled::Lost { answers, error } => {
+                    tracing::warn!(%error, commands = answers.len(), "the store's transaction was rolled back");
+                    self.conn = Some(begun);
+                    tell(answers, Some(&error));
+                }
+            }
+        }
+    }
+
+    /// A connection with an open write transaction.
+    fn begin(&mut self) -> Result<Connection, Error> {
+        let conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => (self.reopen)()?,
+        };
+        let asked = Instant::now();
+        match conn.execute_batch("BEGIN IMMEDIATE") {
+            Ok(()) => Ok(conn),
+            Err(error) => {
+                let error = match translate(&error) {
+                    Error::Locked { .. } => {
+                        self.conn = Some(conn);
+                        Error::Locked { waited: asked.elapsed() }
+                    }
+                    // Anything else leaves doubt about the connection; it is opened anew for the next batch.
+                    other => other,
+                };
+                Err(error)
+            }
+        }
+    }
+
+    /// Answers `first`, and whatever else waits by now, with `error`: they all waited for the same thing.
+    fn refuse(&self, first: Command, waiting: &mut mpsc::Receiver<Command>, error: &Error) {
+        tracing::warn!(%error, busy_ms = self.busy.as_millis() as u64, "the store can't begin a transaction");
+        let mut commands = vec![first];
+        while commands.len() < BATCH
+            && let Ok(next) = waiting.try_recv()
+        {
+            commands.push(next);
+        }
+        for command in commands {
+            refuse_unrun(command, error);
+        }
+    }
+
+    fn commit(&mut self, conn: Connection, number: i64, last_event: Option<i64>, answers: Vec<Answer>) {
+        let commands = answers.len() as u64;
+        match conn.execute_batch("COMMIT") {
+            Ok(()) => {
+                self.conn = Some(conn);
+                self.counters.commits.fetch_add(1, Ordering::Relaxed);
+                self.counters.commands.fetch_add(commands, Ordering::Relaxed);
+                tell(answers, None);
+            }
+            Err(error) => {
+                let error = translate(&error);
+                let known = if conn.is_autocommit() {
+                    drop(conn);
+                    self.settle(number, last_event)
+                } else {
+                    // The transaction still stands, so it has certainly not been committed.
+                    let undone = conn.execute_batch("ROLLBACK");
+                    self.conn = undone.is_ok().then_some(conn);
+                    Ok(false)
+                };
+                match known {
+                    Ok(true) => tell(answers, None),
+                    Ok(false) => tell(answers, Some(&error)),
+                    Err(reopening) => {
+                        tracing::error!(%error, %reopening, "a commit failed and its fate can't be read");
+                        tell(answers, Some(&error));
+                    }
+                }
+            }
+        }
+    }
+
+    /// After a COMMIT whose answer was an error and whose transaction is gone: did it take place?
+    fn settle(&mut self, number: i64, last_event: Option<i64>) -> Result<bool, Error> {
+        let conn = (self.reopen)()?;
+        let happened = took_place(&conn, number, last_event)?;
+        tracing::warn!(happened, "a commit ended with an error; the store was opened anew and read");
+        if !happened {
+            overwrite(&conn, self.numbers.next())?;
+        }
+        self.conn = Some(conn);
+        Ok(happened)
+    }
+}
+
+/// Runs `first` and whatever else waits, each in a savepoint, in the open transaction of `conn`.
+fn fill(conn: &Connection, number: i64, first: Command, waiting: &mut mpsc::Receiver<Command>) -> Filled {
+    let mut batch = Batch { conn, number, last_event: None };
+    let mut answers: Vec<Answer> = Vec::new();
+    let mut next = Some(first);
+    while let Some(command) = next {
+        if let Err(error) = savepoint(conn, "SAVEPOINT command") {
+            refuse_unrun(command, &error);
+            return lost(conn, answers, error);
+        }
+        let before = batch.last_event;
+        let (fate, answer) = command(Ok(&mut batch));
+        answers.push(answer);
+        let ended = match &fate {
+            // `is_autocommit` after any error: the transaction may be gone, and the savepoint with it.
+            Fate::Undo(Some(error)) if conn.is_autocommit() => Err(error.clone()),
+            Fate::Undo(_) => {
+                batch.last_event = before;
+                savepoint(conn, "ROLLBACK TO command").and_then(|()| savepoint(conn, "RELEASE command"))
+            }
+            Fate::Keep => savepoint(conn, "RELEASE command"),
+        };
+        if let Err(error) = ended {
+            return lost(conn, answers, error);
+        }
+        next = if answers.len() < BATCH { waiting.try_recv().ok() } else { None };
+    }
+    Filled::Stands { answers, last_event: batch.last_event }
+}
+
+/// Gives a batch up that can't be gone on with; rolls back what SQLite has not rolled back itself.
+fn lost(conn: &Connection, answers: Vec<Answer>, error: Error) -> Filled {
+    if !conn.is_autocommit() {
+        // If this fails too, the next BEGIN fails and the connection is opened anew.
+        let _ = conn.execute_batch("ROLLBACK");
+    }
+    Filled::Lost { answers, error }
+}
+
+fn savepoint(conn: &Connection, sql: &str) -> Result<(), Error> {
+    conn.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map_err(|error| translate(&error))?;
+    Ok(())
+}
+
+/// Whether the events of batch `number`, the last of which was `last_event`, are in the store.
+///
+/// A batch without events changed nothing (every change writes one), so whether it took place is all the same.
+fn took_place(conn: &Connection, number: i64, last_event: Option<i64>) -> Result<bool, Error> {
+    let Some(seq) = last_event else { return Ok(true) };
+    conn.query_row(
+        "SELECT EXISTS (SELECT 1 FROM events WHERE seq = ?1 AND batch = ?2)",
+        params![seq, number],
+        |row| row.get(0),
+    )
+    .map_err(|error| translate(&error))
+}
+
+/// Commits an event of no other meaning, so that the log's next frames replace those of a failed commit.
+fn overwrite(conn: &Connection, number: i64) -> Result<(), Error> {
+    conn.execute(
+        "INSERT INTO events (at, kind, detail, batch)
+         VALUES (CAST(unixepoch('subsec') * 1000 AS INTEGER), 'commit-failed', '{}', ?1)",
+        params![number],
+    )
+    .map(drop)
+    .map_err(|error| translate(&error))
+}
+
+/// Answers a command that never began.
+fn refuse_unrun(command: Command, error: &Error) {
+    let (_, answer) = command(Err(error.clone()));
+    answer(Some(error.clone()));
+}
+
+fn tell(answers: Vec<Answer>, failed: Option<&Error>) {
+    for answer in answers {
+        answer(failed.cloned());
+    }
+}
+
+/// Numbers for batches, never the same one twice, not even in two processes.
+struct Numbers(u64);
+
+impl Numbers {
+    fn new() -> Self {
+        use std::hash::{BuildHasher as _, Hasher as _};
+        // Seeded by the operating system's randomness, anew in each process.
+        Self(std::hash::RandomState::new().build_hasher().finish())
+    }
+
+    fn next(&mut self) -> i64 {
+        self.0 = self.0.wrapping_add(1);
+        self.0.cast_signed()
+    }
+}
