@@ -1,0 +1,181 @@
+//! The program with a state folder of its own, and what a call of it came to.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{Repo, python, stagewright};
+
+/// A host: one state folder and one configuration, thrown away with the value.
+pub struct Host {
+    folder: TempDir,
+    settings: Vec<String>,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Host {
+    /// A host whose Python has pytest.
+    pub fn new() -> Self {
+        Self::bare().with(&format!("test_runner.python={}", python().display()))
+    }
+
+    /// A host with nothing configured.
+    pub fn bare() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("home")).unwrap();
+        Self { folder, settings: Vec::new() }
+    }
+
+    /// The same with one more configuration key.
+    #[must_use]
+    pub fn with(mut self, setting: &str) -> Self {
+        self.settings.push(setting.to_owned());
+        self
+    }
+
+    /// The same with a configuration file.
+    #[must_use]
+    pub fn with_file(self, toml: &str) -> Self {
+        std::fs::write(self.config_file(), toml).unwrap();
+        self
+    }
+
+    /// The state folder.
+    pub fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// The home folder of the user who calls.
+    pub fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    fn config_file(&self) -> PathBuf {
+        self.folder.path().join("stagewright.toml")
+    }
+
+    /// The program with this host's state, home and settings, and none of the caller's variables but PATH.
+    pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(stagewright());
+        command
+            .args(args)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.home())
+            .env("ORCH_STATE_DIR", self.state())
+            .stdin(Stdio::null());
+        if self.config_file().exists() {
+            command.env("ORCH_CONFIG", self.config_file());
+        }
+        for setting in &self.settings {
+            command.arg("--set").arg(setting);
+        }
+        command
+    }
+
+    /// Calls the program and waits for its end.
+    pub fn call<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ran {
+        Ran::new(self.command(args).output().expect("the program starts"))
+    }
+
+    /// `run --json` of the testing stage for `key`.
+    pub fn run(&self, repo: &Repo, key: &str) -> Ran {
+        self.run_with(repo, key, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn run_with(&self, repo: &Repo, key: &str, more: &[&str]) -> Ran {
+        let mut args = run_args(&repo.path(), key);
+        args.extend(more.iter().map(|&arg| arg.into()));
+        self.call(args)
+    }
+
+    /// Begins `run --json` and doesn't wait for it.
+    pub fn begin(&self, repo: &Repo, key: &str) -> Child {
+        self.command(run_args(&repo.path(), key))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts")
+    }
+}
+
+fn run_args(repo: &Path, key: &str) -> Vec<std::ffi::OsString> {
+    vec!["run".into(), "--json".into(), "--repo".into(), repo.into(), "--work-item".into(), key.into()]
+}
+
+/// What a call of the program came to.
+#[derive(Debug)]
+pub struct Ran {
+    /// Its exit code; 128 and the signal if one ended it.
+    pub exit: i32,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Takes what a finished process left.
+    pub fn new(output: Output) -> Self {
+        use std::os::unix::process::ExitStatusExt;
+        Self {
+            exit: output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap_or(0)),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// The object that it printed.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("no JSON on standard output ({error}): {self:#?}"))
+    }
+
+    /// The fault's code, empty if there is none.
+    pub fn fault(&self) -> String {
+        self.json()["fault"]["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The artifact's text.
+    pub fn artifact(&self) -> String {
+        let json = self.json();
+        let path = json["artifact"].as_str().unwrap_or_else(|| panic!("no artifact: {self:#?}"));
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    /// Asserts the four things that the rules give for every end: exit code, outcome, fault code (empty for
+    /// none) and the stage that the task is in afterwards.
+    #[track_caller]
+    pub fn ended(&self, exit: i32, outcome: &str, fault: &str, stage: &str) -> &Self {
+        let json = self.json();
+        let seen = (
+            self.exit,
+            json["outcome"].as_str().unwrap_or_default().to_owned(),
+            self.fault(),
+            json["to_stage"].as_str().unwrap_or_default().to_owned(),
+        );
+        assert_eq!(seen, (exit, outcome.to_owned(), fault.to_owned(), stage.to_owned()), "{self:#?}");
+        self
+    }
+
+    /// Asserts a PASS that moved the task on.
+    #[track_caller]
+    pub fn passed(&self) -> &Self {
+        self.ended(0, "verdict", "", "deploy-staging")
+    }
+
+    /// Asserts a FAIL that sent the task back.
+    #[track_caller]
+    pub fn failed(&self) -> &Self {
+        self.ended(1, "verdict", "", "development")
+    }
+}

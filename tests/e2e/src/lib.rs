@@ -1,0 +1,15 @@
+//! What the end-to-end tests stand on: a host with a state folder of its own, and real git repositories.
+//!
+//! It runs the built program as a user would and looks at what a user sees: exit code, output, files. It
+//! knows nothing of the host's crates, so a test here can't pass by sharing a mistake with the code.
+
+mod host;
+mod installed;
+mod repo;
+
+pub mod processes;
+pub mod snapshot;
+
+pub use host::{Host, Ran};
+pub use installed::{python, shepherd, stagewright};
+pub use repo::Repo;

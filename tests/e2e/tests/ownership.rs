@@ -1,0 +1,176 @@
+//! One owner at a time, and what a killed one leaves behind is taken up by the next.
+
+use std::time::Duration;
+
+use stagewright_e2e::{Host, Ran, Repo, processes};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A suite that says that it has begun (by a file), then waits until another file is there.
+struct Gate {
+    folder: tempfile::TempDir,
+}
+
+impl Gate {
+    fn new() -> Self {
+        Self { folder: tempfile::Builder::new().prefix("gate").tempdir_in("/dev/shm").unwrap() }
+    }
+
+    fn repo(&self) -> Repo {
+        let text = format!(
+            "import os, pathlib, subprocess, sys, time\n\
+             def test_a():\n    \
+             folder = pathlib.Path({folder:?})\n    \
+             if (folder / 'open').exists():\n        return\n    \
+             child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)', {mark:?}], start_new_session=True)\n    \
+             (folder / 'begun').write_text(str(os.getpid()))\n    \
+             while not (folder / 'open').exists():\n        time.sleep(0.02)\n",
+            folder = self.folder.path(),
+            mark = self.mark(),
+        );
+        Repo::with(&[("test_a.py", &text)])
+    }
+
+    fn mark(&self) -> String {
+        format!("{}-child", self.folder.path().display())
+    }
+
+    fn wait_until_begun(&self) {
+        let file = self.folder.path().join("begun");
+        processes::wait_for(LIMIT, "the suite to begin", || {
+            std::fs::read_to_string(&file).is_ok_and(|text| !text.is_empty())
+        });
+    }
+
+    fn open(&self) {
+        std::fs::write(self.folder.path().join("open"), "").unwrap();
+    }
+}
+
+#[test]
+fn of_two_runs_of_one_work_item_one_works_and_the_other_says_who_is_at_it() {
+    let gate = Gate::new();
+    let repo = gate.repo();
+    let host = Host::new();
+    let first = host.begin(&repo, "A-1");
+    gate.wait_until_begun();
+    let second = host.run(&repo, "A-1");
+    second.ended(75, "busy", "busy", "testing");
+    assert!(second.stdout.contains(&first.id().to_string()), "it names the process: {second:#?}");
+    gate.open();
+    Ran::new(first.wait_with_output().unwrap()).passed();
+}
+
+#[test]
+fn two_work_items_of_one_repository_do_not_hinder_each_other() {
+    let gate = Gate::new();
+    let repo = gate.repo();
+    let host = Host::new();
+    let first = host.begin(&repo, "A-1");
+    gate.wait_until_begun();
+    let second = host.begin(&repo, "A-2");
+    gate.open();
+    Ran::new(second.wait_with_output().unwrap()).passed();
+    Ran::new(first.wait_with_output().unwrap()).passed();
+}
+
+#[test]
+fn after_a_kill_nothing_of_the_suite_is_left_and_the_next_run_goes_on_by_itself() {
+    let gate = Gate::new();
+    let repo = gate.repo();
+    let host = Host::new();
+    let mut first = host.begin(&repo, "A-1");
+    gate.wait_until_begun();
+    assert!(!processes::with_mark(&gate.mark()).is_empty());
+    first.kill().unwrap();
+    first.wait().unwrap();
+    processes::gone_within(&gate.mark(), Duration::from_secs(2));
+    gate.open();
+    host.run(&repo, "A-1").passed();
+}
+
+#[test]
+fn after_a_kill_of_the_shepherd_nothing_of_the_suite_is_left_and_it_is_no_verdict() {
+    let gate = Gate::new();
+    let repo = gate.repo();
+    let host = Host::new();
+    let first = host.begin(&repo, "A-1");
+    gate.wait_until_begun();
+    let shepherd = child_named(first.id(), "stagewright-she");
+    processes::kill(shepherd);
+    processes::gone_within(&gate.mark(), Duration::from_secs(2));
+    let ran = Ran::new(first.wait_with_output().unwrap());
+    assert_eq!((ran.exit, ran.json()["to_stage"].as_str().unwrap()), (75, "testing"), "{ran:#?}");
+    gate.open();
+    host.run(&repo, "A-1").passed();
+}
+
+#[test]
+fn an_interrupted_run_is_cancelled_and_leaves_no_process() {
+    let gate = Gate::new();
+    let repo = gate.repo();
+    let host = Host::new();
+    let first = host.begin(&repo, "A-1");
+    gate.wait_until_begun();
+    let pid = rustix::process::Pid::from_raw(first.id().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let ran = Ran::new(first.wait_with_output().unwrap());
+    assert_eq!(ran.exit, 130, "{ran:#?}");
+    assert_eq!(ran.json()["outcome"], "cancelled");
+    assert_eq!(processes::with_mark(&gate.mark()), Vec::<u32>::new());
+    gate.open();
+    host.run(&repo, "A-1").passed();
+}
+
+#[test]
+fn a_task_that_has_moved_on_is_left_where_it_is_unless_it_is_asked_again() {
+    let repo = Repo::passing_with(&[]);
+    let host = Host::new();
+    let first = host.run(&repo, "A-1");
+    first.passed();
+    let second = host.run(&repo, "A-1");
+    assert_eq!(second.exit, 0);
+    assert_eq!(second.json()["outcome"], "superseded");
+    assert_eq!(second.json()["run"], serde_json::Value::Null, "nothing was run");
+    let third = host.run_with(&repo, "A-1", &["--again"]);
+    third.passed();
+    assert_ne!(third.json()["run"], first.json()["run"]);
+}
+
+#[test]
+fn a_new_commit_sends_a_tested_task_back_to_testing_and_is_judged_itself() {
+    let repo = Repo::passing_with(&[]);
+    let host = Host::new();
+    host.run(&repo, "A-1").passed();
+    repo.write("test_good.py", "def test_good():\n    assert False\n");
+    repo.commit("Break it");
+    host.run(&repo, "A-1").failed();
+}
+
+#[test]
+fn a_deferred_task_is_held_when_its_budget_is_spent_and_resume_puts_it_back() {
+    let text = "import os, signal\ndef test_a():\n    os.kill(os.getpid(), signal.SIGKILL)\n";
+    let repo = Repo::with(&[("test_a.py", text)]);
+    let host = Host::new();
+    for _ in 0..3 {
+        host.run(&repo, "A-1").ended(75, "deferred", "killed-by-signal", "testing");
+    }
+    host.run(&repo, "A-1").ended(78, "held", "killed-by-signal", "testing");
+    host.run(&repo, "A-1").ended(78, "held", "killed-by-signal", "testing");
+    let resumed = host.call(["task", "resume", "A-1"]);
+    assert_eq!(resumed.exit, 0, "{resumed:#?}");
+    host.run(&repo, "A-1").ended(75, "deferred", "killed-by-signal", "testing");
+}
+
+/// The child of `parent` whose command name begins with `name`.
+fn child_named(parent: u32, name: &str) -> u32 {
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        let Some((head, rest)) = stat.rsplit_once(')') else { continue };
+        let is_child = rest.split_ascii_whitespace().nth(1) == Some(&parent.to_string());
+        if is_child && head.split_once('(').is_some_and(|(_, comm)| comm.starts_with(name)) {
+            return entry.file_name().to_str().unwrap().parse().unwrap();
+        }
+    }
+    panic!("process {parent} has no child {name}");
+}
