@@ -1,0 +1,250 @@
+//! What must hold between keys, and inside the values that a type alone does not check.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use stagewright_engine::name::{ProducerName, RepoName};
+use tracing_subscriber::EnvFilter;
+
+use super::declare::KeyPath;
+use super::problem::{nearest, quoted};
+use super::reader::Collected;
+use super::{Config, TEST_RUNNER};
+
+/// The operator's names below a section. One that is not valid is noted and left out.
+pub(super) fn names<N: FromStr<Err: Display> + Ord>(collected: &mut Collected, section: &str) -> Vec<N> {
+    let mut valid = BTreeSet::new();
+    for name in collected.names(section) {
+        match name.parse::<N>() {
+            Ok(name) => {
+                valid.insert(name);
+            }
+            Err(error) => {
+                let place = collected.names.get(section).and_then(|names| names.get(&name)).cloned();
+                collected.problem(place.unwrap_or(super::Place::Default), error.to_string(), "");
+            }
+        }
+    }
+    valid.into_iter().collect()
+}
+
+pub(super) fn all(config: &Config, collected: &mut Collected) {
+    ages(config, collected);
+    scopes(config, collected);
+    for (name, producer) in &config.producers {
+        pins(name, producer, collected);
+        endpoints(name, producer, collected);
+        arguments(name, producer, collected);
+    }
+    suites(config, collected);
+    log(config, collected);
+}
+
+/// The maximum age must not hit a job that is still at its work (J6).
+fn ages(config: &Config, collected: &mut Collected) {
+    let jobs = &config.jobs;
+    if jobs.deferral_backoff_max_s < jobs.deferral_backoff_s {
+        let (max, first) = (path("jobs.deferral_backoff_max_s"), path("jobs.deferral_backoff_s"));
+        collected.problem(
+            either(collected, &max, &first),
+            format!(
+                "`{max}` is {}, which is less than `{first}`, {}",
+                jobs.deferral_backoff_max_s.0, jobs.deferral_backoff_s.0
+            ),
+            format!("raise `{max}` or lower `{first}`"),
+        );
+    }
+    let least = config.least_age().as_millis() / 1_000;
+    if let Some(age) = jobs.max_age_s
+        && age.0 <= least
+    {
+        let key = path("jobs.max_age_s");
+        let longest = config.longest_run().as_millis() / 1_000;
+        collected.problem(
+            collected.place(&key),
+            format!(
+                "`{key}` is {}, so jobs could be reaped while they are at their work: the longest run takes up to {longest}, \
+                 its transition {}, its end {}",
+                age.0, jobs.transition_s.0, jobs.grace_s.0
+            ),
+            format!("set it to more than {least}, leave it out, or lower the time-outs"),
+        );
+    }
+}
+
+fn scopes(config: &Config, collected: &mut Collected) {
+    let lists = [
+        ("test_runner.repos", &config.test_runner.repos),
+        ("transition_lease.repos", &config.transition_lease.repos),
+    ];
+    for (key, list) in lists {
+        for entry in list.iter().filter(|entry| *entry != "*") {
+            if let Err(error) = RepoName::new(entry.as_str()) {
+                let place = collected.place(&path(key));
+                collected.problem(place, format!("`{key}`: {error}"), "name repositories, or `*` for all");
+            }
+        }
+    }
+}
+
+/// A producer is named by file and digest; only the built-in ones come with both.
+fn pins(name: &ProducerName, producer: &super::Producer, collected: &mut Collected) {
+    let section = KeyPath::new(["producers", name.as_str()]);
+    let (component, sha256) = (section.then("component"), section.then("sha256"));
+    let pin = &producer.producer;
+    if let Some(digest) = &pin.sha256
+        && !(digest.len() == 64 && digest.chars().all(|c| c.is_ascii_hexdigit()))
+    {
+        let way_out = "copy it from `stagewright plugin inspect <file>`";
+        collected.problem(
+            collected.place(&sha256),
+            format!("`{sha256}` is not a SHA-256: 64 hex digits"),
+            way_out,
+        );
+    }
+    match (&pin.component, &pin.sha256) {
+        (Some(file), None) => collected.problem(
+            collected.place(&component),
+            format!("`{component}` is not pinned: without `sha256` a changed file would be run"),
+            format!("add the `sha256` that `stagewright plugin inspect {}` shows", file.display()),
+        ),
+        (None, Some(_)) => collected.problem(
+            collected.place(&sha256),
+            format!("`{sha256}` pins nothing: `component` is not set"),
+            "name the component's file too, or leave both out for a built-in producer",
+        ),
+        (None, None) if name.as_str() != TEST_RUNNER => {
+            let place = collected.names.get("producers").and_then(|names| names.get(name.as_str())).cloned();
+            let near =
+                nearest(name.as_str(), [TEST_RUNNER]).map(|near| format!(", or `{near}` if you meant that"));
+            collected.problem(
+                place.unwrap_or(super::Place::Default),
+                format!("the producer `{name}` has no component, and it is not built in"),
+                format!("set `component` and `sha256` for it{}", near.unwrap_or_default()),
+            );
+        }
+        (None, None) | (Some(_), Some(_)) => {}
+    }
+    if name.as_str() == TEST_RUNNER {
+        let timeout = section.then("timeout_s");
+        if collected.entries.contains_key(&timeout) {
+            let way_out = "set `test_runner.timeout_s` for the suite";
+            collected.problem(collected.place(&timeout), format!("`{timeout}` has no effect"), way_out);
+        }
+    }
+}
+
+fn endpoints(name: &ProducerName, producer: &super::Producer, collected: &mut Collected) {
+    let key = KeyPath::new(["producers", name.as_str(), "grants", "probe", "endpoints"]);
+    for (endpoint, address) in producer.probe.endpoints.iter().flatten() {
+        let rest = address.strip_prefix("http://").or_else(|| address.strip_prefix("https://"));
+        let authority = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+        let what = match authority {
+            None => "is not an http:// or https:// address",
+            Some(authority) if authority.contains('@') => {
+                "has a user or password in it, which would be shown in reports"
+            }
+            Some("") => "has no host",
+            Some(_) if address.contains(['?', '#']) => "has a query, to which no path can be added",
+            Some(authority) if authority.chars().any(|c| c.is_whitespace() || c.is_control()) => {
+                "has white space in it"
+            }
+            Some(_) => continue,
+        };
+        let endpoint = quoted(endpoint);
+        let way_out = "write it like `http://127.0.0.1:8080`";
+        collected.problem(collected.place(&key), format!("`{key}`: the endpoint {endpoint} {what}"), way_out);
+    }
+}
+
+fn arguments(name: &ProducerName, producer: &super::Producer, collected: &mut Collected) {
+    let section = KeyPath::new(["producers", name.as_str(), "grants", "process"]);
+    let key = section.then("args");
+    let Some(programs) = &producer.process.programs else { return };
+    for program in producer.process.args.keys().filter(|program| !programs.contains_key(*program)) {
+        let near = nearest(program, programs.keys().map(String::as_str));
+        let way_out = near.map_or_else(
+            || format!("add it to `{}`", section.then("programs")),
+            |near| format!("did you mean `{near}`?"),
+        );
+        let what = format!("`{key}` limits {}, a program that is not granted", quoted(program));
+        collected.problem(collected.place(&key), what, way_out);
+    }
+}
+
+/// The settings of suites, as far as they concern the host; the component checks the rest against its schema.
+fn suites(config: &Config, collected: &mut Collected) {
+    let known = config.producers.iter().find(|(name, _)| name.as_str() == TEST_RUNNER);
+    let known: BTreeSet<&str> = known
+        .and_then(|(_, producer)| producer.probe.endpoints.as_ref())
+        .into_iter()
+        .flat_map(|endpoints| endpoints.keys().map(String::as_str))
+        .collect();
+    let general = (path("test_runner"), &config.suite, &config.setup);
+    let own = config.repos.iter().map(|(name, repo)| {
+        (KeyPath::new(["repos", name.as_str(), "test_runner"]), &repo.suite, &repo.setup)
+    });
+    for (section, suite, setup) in [general].into_iter().chain(own) {
+        let smoke = section.then("smoke");
+        for probe in suite.smoke.iter().flatten() {
+            let Some(endpoint) = probe.0.get("endpoint").and_then(|endpoint| endpoint.as_str()) else {
+                continue;
+            };
+            if !known.contains(endpoint) {
+                let near = nearest(endpoint, known.iter().copied());
+                let way_out = near.map_or_else(
+                    || format!("add it to `producers.{TEST_RUNNER}.grants.probe.endpoints`"),
+                    |near| format!("did you mean `{near}`?"),
+                );
+                let what = format!("`{smoke}` names the endpoint {}, which is not granted", quoted(endpoint));
+                collected.problem(collected.place(&smoke), what, way_out);
+            }
+        }
+        let settings = section.then("settings");
+        for key in suite.settings.iter().flat_map(|settings| settings.0.keys()) {
+            if Config::suite_keys().contains(&key.as_str()) {
+                let what = format!("`{settings}` says {} again", quoted(key));
+                let way_out = format!("set `{}` instead", section.then(key));
+                collected.problem(collected.place(&settings), what, way_out);
+            }
+        }
+        for (section, codes) in [(&section, &suite.exit_codes), (&section.then("setup"), &setup.exit_codes)] {
+            let key = section.then("exit_codes");
+            for code in codes.iter().flat_map(|codes| codes.keys()) {
+                if code.parse::<u8>().is_err() {
+                    let what = format!("`{key}`: {} is not an exit code", quoted(code));
+                    collected.problem(
+                        collected.place(&key),
+                        what,
+                        "write a number from 0 to 255 between quotes",
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn log(config: &Config, collected: &mut Collected) {
+    if let Err(error) = EnvFilter::builder().parse(&config.log.level) {
+        let key = path("log.level");
+        let what = format!("`{key}` is {}, which can't be understood: {error}", quoted(&config.log.level));
+        collected.problem(
+            collected.place(&key),
+            what,
+            "write a level such as `info`, or `warn,stagewright_store=debug`",
+        );
+    }
+}
+
+fn path(text: &str) -> KeyPath {
+    KeyPath::new(text.split('.'))
+}
+
+/// The place of the first of two keys that somebody set.
+fn either(collected: &Collected, first: &KeyPath, second: &KeyPath) -> super::Place {
+    match collected.place(first) {
+        super::Place::Default => collected.place(second),
+        place => place,
+    }
+}

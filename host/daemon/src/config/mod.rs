@@ -1,0 +1,327 @@
+//! The configuration: `stagewright.toml`, overridden by `ORCH_…` variables, overridden by flags (S5).
+//!
+//! Every key is declared once, in [`sections`]; reading, errors, `config show`, the reference page and
+//! `.env.example` come from there. A configuration is taken whole or refused whole, with everything that is wrong
+//! in it at once. An unknown key is wrong: a misspelt switch must not pass for one that is off.
+//!
+//! The file is the one that `--config` names, else `ORCH_CONFIG`, else the user's
+//! `$XDG_CONFIG_HOME/stagewright/stagewright.toml` (`~/.config/…`) if it exists. The current folder is not
+//! looked at: it may be a repository under examination, which has no say in its own judging.
+//!
+//! Nothing here looks whether a path or program exists; that is what `doctor` does.
+
+mod checks;
+mod declare;
+mod document;
+mod overrides;
+mod problem;
+mod reader;
+pub mod reference;
+pub mod sections;
+mod show;
+mod suite;
+mod value;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use stagewright_engine::name::{ProducerName, RepoName};
+use stagewright_engine::time::Span;
+
+use self::declare::Tree;
+pub use self::overrides::Override;
+pub use self::problem::{Error, Place, Problem};
+use self::reader::{Collected, Reader};
+pub use self::reader::Shown;
+use self::sections::{
+    Git, Grants, Isolation, Jobs, Limits, Log, Pipeline, ProbeGrant, ProcessGrant, RepoTestRunner, Sandbox, Setup,
+    State, Suite, TestRunner, TransitionLease,
+};
+pub use self::show::Style;
+pub use self::value::{Opaque, Program, Seconds, Secrets, Setting};
+
+/// The producer that is built in.
+pub const TEST_RUNNER: &str = "test-runner";
+
+/// Where a configuration is taken from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The file that a flag names.
+    pub file: Option<PathBuf>,
+    /// The environment.
+    pub variables: Vec<(OsString, OsString)>,
+    /// What flags set, the last one winning.
+    pub overrides: Vec<Override>,
+    /// Where relative paths of variables and flags start.
+    pub current_dir: PathBuf,
+}
+
+/// The configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file that was read, if there is one.
+    pub file: Option<PathBuf>,
+    /// Where state lies.
+    pub state: State,
+    /// The git program.
+    pub git: Git,
+    /// The pipeline.
+    pub pipeline: Pipeline,
+    /// How much may run at once.
+    pub limits: Limits,
+    /// Deferrals and ages.
+    pub jobs: Jobs,
+    /// The transition lease.
+    pub transition_lease: TransitionLease,
+    /// Scope and retries of the test-runner.
+    pub test_runner: TestRunner,
+    /// How suites are run, for every repository.
+    pub suite: Suite,
+    /// The step before the suite, for every repository.
+    pub setup: Setup,
+    /// The repositories that are named.
+    pub repos: BTreeMap<RepoName, Repo>,
+    /// The producers, the built-in ones too.
+    pub producers: BTreeMap<ProducerName, Producer>,
+    /// Limits of components.
+    pub sandbox: Sandbox,
+    /// What keeps processes away from the machine.
+    pub isolation: Isolation,
+    /// The log.
+    pub log: Log,
+    shown: Vec<Shown>,
+}
+
+/// What is configured for one repository.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repo {
+    /// Itself.
+    pub repo: sections::Repo,
+    /// What differs for its tests.
+    pub test_runner: RepoTestRunner,
+    /// How its suite is run, where that differs.
+    pub suite: Suite,
+    /// Its set-up step, where that differs.
+    pub setup: Setup,
+}
+
+/// What is configured for one producer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Producer {
+    /// Itself.
+    pub producer: sections::Producer,
+    /// Whether it may use files.
+    pub grants: Grants,
+    /// Which processes it may start.
+    pub process: ProcessGrant,
+    /// Which endpoints it may read.
+    pub probe: ProbeGrant,
+}
+
+/// How often, and with which pauses, work that did not run is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retries {
+    /// How many times.
+    pub max: u32,
+    /// The first pause; each further one is twice as long.
+    pub first: Span,
+    /// The longest pause.
+    pub ceiling: Span,
+}
+
+impl Sources {
+    /// The sources of this process. `file` and `overrides` come from its command line.
+    pub fn of_process(file: Option<PathBuf>, overrides: Vec<Override>) -> Self {
+        Self {
+            file,
+            variables: std::env::vars_os().collect(),
+            overrides,
+            // Without a current folder relative paths mean nothing; they stay as they are, and fail when they are used.
+            current_dir: std::env::current_dir().unwrap_or_default(),
+        }
+    }
+
+    fn variable(&self, name: &str) -> Option<&OsString> {
+        self.variables.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value)
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        self.variable("HOME").map(PathBuf::from).filter(|home| home.is_absolute())
+    }
+
+    /// The file to read, and whether somebody named it.
+    fn file(&self) -> Option<(PathBuf, bool)> {
+        if let Some(named) = self.file.clone().or_else(|| self.variable("ORCH_CONFIG").map(PathBuf::from)) {
+            return Some((self.current_dir.join(named), true));
+        }
+        self.user_file().map(|file| (file, false))
+    }
+
+    /// Where the user's own file is, whether it exists or not.
+    pub fn user_file(&self) -> Option<PathBuf> {
+        let folder = self.variable("XDG_CONFIG_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
+        let folder = folder.or_else(|| self.home().map(|home| home.join(".config")))?;
+        Some(folder.join("stagewright/stagewright.toml"))
+    }
+}
+
+impl Config {
+    /// Reads and checks the configuration. It looks at nothing but the file.
+    pub fn load(sources: &Sources) -> Result<Self, Error> {
+        let sections = sections::all();
+        let tree = Tree::of(&sections);
+        let mut collected = Collected::default();
+        collected.names.entry("producers".to_owned()).or_default().insert(TEST_RUNNER.to_owned(), Place::Default);
+
+        let mut read = None;
+        if let Some((file, named)) = sources.file()
+            && (named || file.exists())
+        {
+            match document::text_of(&file) {
+                Ok(text) => document::collect(&file, &text, &tree, &mut collected),
+                Err(problem) => collected.problems.push(problem),
+            }
+            read = Some(file);
+        }
+        // Names that a flag brings must be known before the variables are looked at, and flags win over variables.
+        let mut from_flags = Collected::default();
+        overrides::flags(&sources.overrides, &tree, &mut from_flags);
+        for (section, names) in from_flags.names {
+            let known = collected.names.entry(section).or_default();
+            names.into_iter().for_each(|(name, place)| {
+                known.entry(name).or_insert(place);
+            });
+        }
+        overrides::variables(&sources.variables, &sections, &mut collected);
+        overrides::flags(&sources.overrides, &tree, &mut collected);
+
+        let config = Self::read(read, &mut collected, &sources.current_dir, sources.home());
+        checks::all(&config, &mut collected);
+        match Error::of(collected.problems) {
+            None => Ok(config),
+            Some(error) => Err(error),
+        }
+    }
+
+    fn read(file: Option<PathBuf>, collected: &mut Collected, current_dir: &Path, home: Option<PathBuf>) -> Self {
+        let repos = checks::names::<RepoName>(collected, "repos");
+        let producers = checks::names::<ProducerName>(collected, "producers");
+        let mut reader = Reader::new(collected, current_dir, home);
+        let reader = &mut reader;
+        let mut config = Self {
+            file,
+            state: reader.section("state", None),
+            git: reader.section("git", None),
+            pipeline: reader.section("pipeline", None),
+            limits: reader.section("limits", None),
+            jobs: reader.section("jobs", None),
+            transition_lease: reader.section("transition_lease", None),
+            test_runner: reader.section("test_runner", None),
+            suite: reader.section("test_runner", None),
+            setup: reader.section("test_runner.setup", None),
+            repos: BTreeMap::new(),
+            producers: BTreeMap::new(),
+            sandbox: reader.section("sandbox", None),
+            isolation: reader.section("isolation", None),
+            log: reader.section("log", None),
+            shown: Vec::new(),
+        };
+        for name in repos {
+            let at = Some(name.as_str());
+            let repo = Repo {
+                repo: reader.section("repos.<name>", at),
+                test_runner: reader.section("repos.<name>.test_runner", at),
+                suite: reader.section("repos.<name>.test_runner", at),
+                setup: reader.section("repos.<name>.test_runner.setup", at),
+            };
+            config.repos.insert(name, repo);
+        }
+        for name in producers {
+            let at = Some(name.as_str());
+            let producer = Producer {
+                producer: reader.section("producers.<name>", at),
+                grants: reader.section("producers.<name>.grants", at),
+                process: reader.section("producers.<name>.grants.process", at),
+                probe: reader.section("producers.<name>.grants.probe", at),
+            };
+            config.producers.insert(name, producer);
+        }
+        config.shown = reader.take_shown();
+        config
+    }
+
+    /// Every key with the value that holds and where it comes from, without secrets.
+    pub fn shown(&self) -> &[Shown] {
+        &self.shown
+    }
+
+    /// What is configured for a repository; the defaults if it is not named.
+    pub fn repo(&self, name: &RepoName) -> Repo {
+        self.repos.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Whether a list such as `test_runner.repos` covers a repository: `*` covers all, an empty list those that are
+    /// marked `self_hosting` (P4).
+    pub fn covers(&self, scope: &[String], repo: &RepoName) -> bool {
+        match scope {
+            [] => self.repo(repo).repo.self_hosting,
+            names => names.iter().any(|name| name == "*" || name == repo.as_str()),
+        }
+    }
+
+    /// Whether actors that want to move a task of this repository defer to a live owner (O8).
+    pub fn lease_holds(&self, repo: &RepoName) -> bool {
+        self.transition_lease.enabled && self.covers(&self.transition_lease.repos, repo)
+    }
+
+    /// How long one run of a producer may take in all, for one repository.
+    pub fn run_limit(&self, producer: &ProducerName, repo: &RepoName) -> Span {
+        if producer.as_str() == TEST_RUNNER {
+            return self.suite_limit(repo);
+        }
+        let configured = self.producers.get(producer).map(|producer| producer.producer.timeout_s);
+        Span::from_secs(configured.unwrap_or(sections::Producer::default().timeout_s).0)
+    }
+
+    /// The longest that any run may take.
+    pub fn longest_run(&self) -> Span {
+        // A repository that is not named has the general settings, which is what the empty `Repo` stands for.
+        let suites = self.repos.values().map(|repo| self.suite_limit_of(repo));
+        let others = self.producers.iter().filter(|(name, _)| name.as_str() != TEST_RUNNER);
+        suites
+            .chain([self.suite_limit_of(&Repo::default())])
+            .chain(others.map(|(_, producer)| Span::from_secs(producer.producer.timeout_s.0)))
+            .max()
+            .unwrap_or(Span::ZERO)
+    }
+
+    /// The least maximum age that never hits a job which is still at its work (J6).
+    pub fn least_age(&self) -> Span {
+        self.longest_run()
+            .plus(Span::from_secs(self.jobs.transition_s.0))
+            .plus(Span::from_secs(self.jobs.grace_s.0))
+    }
+
+    /// The age at which a job is taken from whoever holds it.
+    pub fn max_age(&self) -> Span {
+        match self.jobs.max_age_s {
+            Some(age) => Span::from_secs(age.0),
+            None => Span::from_millis(self.least_age().as_millis().saturating_mul(5) / 4),
+        }
+    }
+
+    /// How often work of a producer that did not run is tried again.
+    pub fn retries(&self, producer: &ProducerName) -> Retries {
+        let own = (producer.as_str() == TEST_RUNNER).then_some(&self.test_runner);
+        let first = own.and_then(|own| own.infra_retry_backoff_s).unwrap_or(self.jobs.deferral_backoff_s);
+        Retries {
+            max: own.and_then(|own| own.infra_retry_max).unwrap_or(self.jobs.deferral_budget),
+            first: Span::from_secs(first.0),
+            ceiling: Span::from_secs(self.jobs.deferral_backoff_max_s.0.max(first.0)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
