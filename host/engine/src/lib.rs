@@ -7,8 +7,13 @@
 //!
 //! It refuses to know who produced an artifact, how a store keeps a row, and what a process is.
 
+pub mod effect;
 pub mod identity;
+pub mod instance;
+pub mod job;
+pub mod lease;
 pub mod ledger;
 pub mod name;
 pub mod outcome;
+pub mod task;
 pub mod time;

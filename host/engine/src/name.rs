@@ -226,7 +226,9 @@ mod tests {
 
     #[test]
     fn a_branch_can_not_be_an_option_or_a_revision_expression() {
-        for text in ["--upload-pack=x", "a..b", "a~1", "a^", "a:b", "@", "a@{1}", "a/.b", "a//b", "a.lock", "a b"] {
+        for text in
+            ["--upload-pack=x", "a..b", "a~1", "a^", "a:b", "@", "a@{1}", "a/.b", "a//b", "a.lock", "a b"]
+        {
             assert!(BranchName::new(text).is_err(), "{text:?} was taken");
         }
         assert!(BranchName::new("feature/ORCH-116").is_ok());

@@ -125,7 +125,13 @@ pub struct Fault {
 impl Fault {
     /// A fault with neither evidence nor remedy yet.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), evidence: String::new(), remedy: None, retry_after_ms: None }
+        Self {
+            code: code.into(),
+            message: message.into(),
+            evidence: String::new(),
+            remedy: None,
+            retry_after_ms: None,
+        }
     }
 
     /// The same with the lines that show it.
