@@ -126,12 +126,10 @@ fn pins(name: &ProducerName, producer: &super::Producer, collected: &mut Collect
         }
         (None, None) | (Some(_), Some(_)) => {}
     }
-    if name.as_str() == TEST_RUNNER {
+    if name.as_str() == TEST_RUNNER && pin.timeout_s.is_some() {
         let timeout = section.then("timeout_s");
-        if collected.entries.contains_key(&timeout) {
-            let way_out = "set `test_runner.timeout_s` for the suite";
-            collected.problem(collected.place(&timeout), format!("`{timeout}` has no effect"), way_out);
-        }
+        let way_out = "set `test_runner.timeout_s` for the suite";
+        collected.problem(collected.place(&timeout), format!("`{timeout}` has no effect"), way_out);
     }
 }
 

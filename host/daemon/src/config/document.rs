@@ -43,8 +43,8 @@ pub(super) fn text_of(file: &Path) -> Result<String, Problem> {
     })
 }
 
-/// Takes the entries of the file's text into `collected`.
-pub(super) fn collect(file: &Path, text: &str, tree: &Tree, collected: &mut Collected) {
+/// Takes the entries of the file's text into `collected`. False if the text is not TOML, so that nothing is known of it.
+pub(super) fn collect(file: &Path, text: &str, tree: &Tree, collected: &mut Collected) -> bool {
     let document = Document { file: file.to_owned(), text, tree };
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
@@ -53,9 +53,10 @@ pub(super) fn collect(file: &Path, text: &str, tree: &Tree, collected: &mut Coll
             let place = error.span().map_or(Place::File(file.to_owned()), |span| document.place(span.start));
             collected.problem(place, format!("this is not TOML: {}", error.message()), "");
         }
-        return;
+        return false;
     }
     document.walk(table.get_ref(), tree, &KeyPath::default(), collected);
+    true
 }
 
 struct Document<'a> {

@@ -44,6 +44,9 @@ pub use self::value::{Opaque, Program, Seconds, Secrets, Setting};
 /// The producer that is built in.
 pub const TEST_RUNNER: &str = "test-runner";
 
+/// How long one run may take if nobody says.
+const RUN_TIMEOUT: Seconds = Seconds(3_600);
+
 /// Where a configuration is taken from.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
@@ -174,26 +177,24 @@ impl Config {
         let mut collected = Collected::default();
         collected.names.entry("producers".to_owned()).or_default().insert(TEST_RUNNER.to_owned(), Place::Default);
 
-        let mut read = None;
+        let (mut read, mut understood) = (None, true);
         if let Some((file, named)) = sources.file()
             && (named || file.exists())
         {
             match document::text_of(&file) {
-                Ok(text) => document::collect(&file, &text, &tree, &mut collected),
-                Err(problem) => collected.problems.push(problem),
+                Ok(text) => understood = document::collect(&file, &text, &tree, &mut collected),
+                Err(problem) => {
+                    collected.problems.push(problem);
+                    understood = false;
+                }
             }
             read = Some(file);
         }
         // Names that a flag brings must be known before the variables are looked at, and flags win over variables.
         let mut from_flags = Collected::default();
         overrides::flags(&sources.overrides, &tree, &mut from_flags);
-        for (section, names) in from_flags.names {
-            let known = collected.names.entry(section).or_default();
-            names.into_iter().for_each(|(name, place)| {
-                known.entry(name).or_insert(place);
-            });
-        }
-        overrides::variables(&sources.variables, &sections, &mut collected);
+        collected.know_names_of(from_flags);
+        overrides::variables(&sources.variables, &sections, understood, &mut collected);
         overrides::flags(&sources.overrides, &tree, &mut collected);
 
         let config = Self::read(read, &mut collected, &sources.current_dir, sources.home());
@@ -280,8 +281,8 @@ impl Config {
         if producer.as_str() == TEST_RUNNER {
             return self.suite_limit(repo);
         }
-        let configured = self.producers.get(producer).map(|producer| producer.producer.timeout_s);
-        Span::from_secs(configured.unwrap_or(sections::Producer::default().timeout_s).0)
+        let configured = self.producers.get(producer).and_then(|producer| producer.producer.timeout_s);
+        Span::from_secs(configured.unwrap_or(RUN_TIMEOUT).0)
     }
 
     /// The longest that any run may take.
@@ -291,7 +292,7 @@ impl Config {
         let others = self.producers.iter().filter(|(name, _)| name.as_str() != TEST_RUNNER);
         suites
             .chain([self.suite_limit_of(&Repo::default())])
-            .chain(others.map(|(_, producer)| Span::from_secs(producer.producer.timeout_s.0)))
+            .chain(others.map(|(_, producer)| Span::from_secs(producer.producer.timeout_s.unwrap_or(RUN_TIMEOUT).0)))
             .max()
             .unwrap_or(Span::ZERO)
     }

@@ -28,9 +28,11 @@ pub struct Override {
 }
 
 /// Takes what the variables say. One that is empty counts as not set, except for a list, which it makes empty.
+/// `names_known` is false if the file could not be read, so that the names in it are not known.
 pub(super) fn variables(
     variables: &[(OsString, OsString)],
     sections: &[Declared],
+    names_known: bool,
     collected: &mut Collected,
 ) {
     let mut known: BTreeMap<String, Vec<(KeyPath, Key)>> = BTreeMap::new();
@@ -53,6 +55,7 @@ pub(super) fn variables(
                 format!("it may mean `{first}` or `{second}`"),
                 "set the key in the file or with --set",
             ),
+            Some([]) | None if !names_known && may_have_a_name(name, sections) => {}
             Some([]) | None => {
                 let near = nearest(name, known.keys().map(String::as_str).chain(OTHER_VARIABLES));
                 let way_out = match near {
@@ -63,6 +66,14 @@ pub(super) fn variables(
             }
         }
     }
+}
+
+/// Whether a variable could belong to a section with a name of the operator's.
+fn may_have_a_name(variable: &str, sections: &[Declared]) -> bool {
+    let named = sections.iter().filter_map(|section| section.path.split_once(&format!(".{NAMED}")));
+    named.into_iter().any(|(before, _)| {
+        variable.strip_prefix(&KeyPath::of(before, None).variable()).is_some_and(|rest| rest.starts_with('_'))
+    })
 }
 
 /// Takes what the flags say.

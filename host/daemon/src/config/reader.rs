@@ -31,6 +31,16 @@ impl Collected {
         self.problems.push(Problem::new(place, what, way_out));
     }
 
+    /// Takes over the operator's names that `other` has met.
+    pub(super) fn know_names_of(&mut self, other: Self) {
+        for (section, names) in other.names {
+            let known = self.names.entry(section).or_default();
+            for (name, place) in names {
+                known.entry(name).or_insert(place);
+            }
+        }
+    }
+
     /// Where the value of a key comes from.
     pub(super) fn place(&self, path: &KeyPath) -> Place {
         self.entries.get(path).map_or(Place::Default, |entry| entry.place.clone())

@@ -159,11 +159,17 @@ section! {
         python: Option<Program>;
         /// What `framework = "command"` runs.
         program: Option<Program>;
-        /// Further arguments for the runner, such as `["-x", "tests/unit"]`.
+        /// Further arguments for the runner, such as `["-x", "tests/unit"]`. For npm: what follows `npm` (by default `test`); for
+        /// go: what follows `go test -json` (by default `./...`).
         args: Option<Vec<String>>;
-        /// What the exit codes of `framework = "command"` mean: `{ "0" = "pass", "1" = "fail", "3" = "held" }`. A code that
-        /// is not named here leads to another try.
+        /// Variables for the suite: `{ RUST_BACKTRACE = "1" }`. They may appear in reports; what is secret belongs in
+        /// `producers.test-runner.grants.process.variables`.
+        env: Option<BTreeMap<String, String>>;
+        /// What the exit codes of `framework = "command"` mean: `{ "0" = "pass", "1" = "fail", "3" = "held" }`. By default 0
+        /// is a pass and 1 a fail. Any other code leads to another try.
         exit_codes: Option<BTreeMap<String, String>>;
+        /// A JUnit file that the suite of `command` or `npm` writes, relative to the clone. With it, a PASS needs its evidence.
+        junit: Option<String>;
         /// Whether a suite without any test may pass. If it is not set: no.
         allow_no_tests: Option<bool>;
         /// Whether a suite in which every test was skipped may pass. If it is not set: no.
@@ -173,7 +179,7 @@ section! {
         /// By how many percent fewer tests than last time on the base branch may be collected. Below that it is no PASS.
         /// If it is not set: the two numbers are only reported.
         max_collected_drop: Option<u32>, within 0..=100;
-        /// Read-only probes after the suite: `[{ endpoint = "staging", path = "/health" }]`. The endpoints are those of
+        /// Read-only probes after a suite that passed: `[{ endpoint = "staging", path = "/health" }]`. The endpoints are those of
         /// `producers.test-runner.grants.probe.endpoints`.
         smoke: Option<Vec<Opaque>>;
         /// Further settings, handed to the component as they are.
@@ -191,7 +197,8 @@ section! {
         args: Option<Vec<String>>;
         /// How long it may take. If it is not set: 600.
         timeout_s: Option<Seconds>, within 1..=DAY;
-        /// What its exit codes mean, as in `exit_codes` of the suite.
+        /// What its exit codes mean: `pass`, `fail`, `held` or `deferred`. By default 0 is a pass, and every other code leads to
+        /// another try.
         exit_codes: Option<BTreeMap<String, String>>;
     }
 }
@@ -223,8 +230,9 @@ section! {
         component: Option<PathBuf>;
         /// The SHA-256 of that file in hex. A file that changed is not loaded. `stagewright plugin inspect <file>` shows it.
         sha256: Option<String>;
-        /// How long one run may take in all. For the test-runner it follows from `timeout_s` of its suite and set-up step.
-        timeout_s: Seconds = Seconds(3_600), within 1..=(7 * DAY);
+        /// How long one run may take in all. If it is not set: 3600. For the test-runner it follows from `timeout_s` of its
+        /// suite and set-up step.
+        timeout_s: Option<Seconds>, within 1..=(7 * DAY);
         /// Runs of it at once on this store. If it is not set: `limits.jobs` alone limits it.
         jobs: Option<u32>, within 1..=10_000;
         /// Its settings, checked against the schema that the component brings. The test-runner's are in `[test_runner]`.

@@ -26,7 +26,9 @@ impl Suite {
             python: self.python.or_else(|| base.python.clone()),
             program: self.program.or_else(|| base.program.clone()),
             args: self.args.or_else(|| base.args.clone()),
+            env: self.env.or_else(|| base.env.clone()),
             exit_codes: self.exit_codes.or_else(|| base.exit_codes.clone()),
+            junit: self.junit.or_else(|| base.junit.clone()),
             allow_no_tests: self.allow_no_tests.or(base.allow_no_tests),
             allow_nothing_passed: self.allow_nothing_passed.or(base.allow_nothing_passed),
             timeout_is: self.timeout_is.or(base.timeout_is),
@@ -109,7 +111,9 @@ impl Config {
         put("python", suite.python.show());
         put("program", suite.program.show());
         put("args", suite.args.show());
+        put("env", suite.env.show());
         put("exit_codes", suite.exit_codes.show());
+        put("junit", suite.junit.show());
         put("allow_no_tests", suite.allow_no_tests.show());
         put("allow_nothing_passed", suite.allow_nothing_passed.show());
         put("timeout_is", suite.timeout_is.show());
@@ -148,7 +152,8 @@ impl Config {
         let mut programs = granted.unwrap_or_else(|| {
             RUNNER_PROGRAMS.iter().map(|name| ((*name).to_owned(), Program::named(name))).collect()
         });
-        for program in [self.suite_of(repo).program, self.setup_of(repo).program].into_iter().flatten() {
+        let suite = self.suite_of(repo);
+        for program in [suite.python, suite.program, self.setup_of(repo).program].into_iter().flatten() {
             programs.insert(program.as_path().to_string_lossy().into_owned(), program);
         }
         Some(programs)

@@ -275,7 +275,8 @@ fn text(kind: Kind, value: &Value) -> Result<&str, Wrong> {
 
 fn list<T: Setting>(kind: Kind, value: &Value, context: Context<'_>) -> Result<Vec<T>, Wrong> {
     let entries = value.as_array().ok_or_else(|| Wrong::value(kind, value))?;
-    entries.iter().map(|entry| T::read(entry, context).map_err(|_| Wrong::value(kind, value))).collect()
+    let other = || Wrong::found(kind, "a list with something else in it");
+    entries.iter().map(|entry| T::read(entry, context).map_err(|_| other())).collect()
 }
 
 fn map<T: Setting>(kind: Kind, value: &Value, context: Context<'_>) -> Result<BTreeMap<String, T>, Wrong> {
@@ -284,7 +285,7 @@ fn map<T: Setting>(kind: Kind, value: &Value, context: Context<'_>) -> Result<BT
         .iter()
         .map(|(name, entry)| match T::read(entry, context) {
             Ok(entry) => Ok((name.clone(), entry)),
-            Err(wrong) => Err(Wrong { what: format!("{} in it {}", quoted(name), wrong.what) }),
+            Err(wrong) => Err(Wrong { what: format!("has {}, which {}", quoted(name), wrong.what) }),
         })
         .collect()
 }
