@@ -30,7 +30,9 @@ pub enum Error {
         detail: String,
     },
     /// What is in the store contradicts its own form.
-    #[error("the store is damaged: {detail}; stop every stagewright that uses it and restore the file from a backup")]
+    #[error(
+        "the store is damaged: {detail}; stop every stagewright that uses it and restore the file from a backup"
+    )]
     Damaged {
         /// Where, and what was found.
         detail: String,

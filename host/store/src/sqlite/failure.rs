@@ -35,9 +35,13 @@ pub(super) fn translate(error: &rusqlite::Error) -> Error {
     match error {
         Sql::SqliteFailure(failure, _) => match failure.code {
             // SQLite does not tell how long it waited; the writer, which knows, puts it in.
-            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Error::Locked { waited: Default::default() },
+            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
+                Error::Locked { waited: Default::default() }
+            }
             ErrorCode::DiskFull => Error::Full { detail },
-            ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen => Error::ReadOnly { detail },
+            ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen => {
+                Error::ReadOnly { detail }
+            }
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Error::Damaged { detail },
             ErrorCode::SystemIoFailure | ErrorCode::FileLockingProtocolFailed => Error::Disk { detail },
             _ => Error::Rejected { detail },

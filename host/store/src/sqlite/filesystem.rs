@@ -14,9 +14,40 @@ use std::path::{Path, PathBuf};
 /// The file system types that are no home for a store, as `mountinfo` names them. A FUSE file system is
 /// named `fuse.<subtype>`; any of these after the dot counts as well.
 const NETWORK_TYPES: &[&str] = &[
-    "nfs", "nfs4", "cifs", "smb3", "smbfs", "smb", "ncpfs", "9p", "afs", "kafs", "auristorfs", "coda", "ceph",
-    "lustre", "gfs2", "ocfs2", "orangefs", "pvfs2", "beegfs", "gpfs", "glusterfs", "davfs", "sshfs", "s3fs",
-    "gcsfuse", "rclone", "moosefs", "juicefs", "cephfs", "curlftpfs", "mfs", "weka", "wekafs", "prl_fs",
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "smb",
+    "ncpfs",
+    "9p",
+    "afs",
+    "kafs",
+    "auristorfs",
+    "coda",
+    "ceph",
+    "lustre",
+    "gfs2",
+    "ocfs2",
+    "orangefs",
+    "pvfs2",
+    "beegfs",
+    "gpfs",
+    "glusterfs",
+    "davfs",
+    "sshfs",
+    "s3fs",
+    "gcsfuse",
+    "rclone",
+    "moosefs",
+    "juicefs",
+    "cephfs",
+    "curlftpfs",
+    "mfs",
+    "weka",
+    "wekafs",
+    "prl_fs",
 ];
 
 /// The same by the magic numbers of `statfs(2)`.
@@ -152,7 +183,9 @@ mod tests {
 
     #[test]
     fn network_types_are_told_from_local_ones() {
-        for network in ["nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "ceph", "afs", "lustre", "fuse.glusterfs"] {
+        for network in
+            ["nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "ceph", "afs", "lustre", "fuse.glusterfs"]
+        {
             assert!(is_network(network), "{network} was taken for a local one");
         }
         for local in ["ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "fuseblk", "fuse.mergerfs", "f2fs"] {

@@ -102,7 +102,8 @@ impl Writer {
         let counters = Arc::new(Counters::default());
         let shared = Arc::clone(&counters);
         std::thread::Builder::new().name("store-writer".into()).spawn(move || {
-            let mut thread = Thread { conn: Some(conn), reopen, busy, counters: shared, numbers: Numbers::new() };
+            let mut thread =
+                Thread { conn: Some(conn), reopen, busy, counters: shared, numbers: Numbers::new() };
             thread.serve(waiting);
             drop(thread);
             drop(keep);
@@ -308,7 +309,9 @@ fn lost(conn: &Connection, answers: Vec<Answer>, error: Error) -> Filled {
 }
 
 fn savepoint(conn: &Connection, sql: &str) -> Result<(), Error> {
-    conn.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map_err(|error| translate(&error))?;
+    conn.prepare_cached(sql)
+        .and_then(|mut statement| statement.execute([]))
+        .map_err(|error| translate(&error))?;
     Ok(())
 }
 

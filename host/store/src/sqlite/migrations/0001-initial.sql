@@ -127,14 +127,16 @@ CREATE TABLE effects (
   epoch         INTEGER NOT NULL,             -- of the lease under which it was intended
   idempotency   TEXT    NOT NULL UNIQUE,
   state         TEXT    NOT NULL CHECK (state IN ('intended', 'done', 'failed', 'unresolved')),
-  effect        TEXT    NOT NULL CHECK (json_valid(effect)),
-  detail        TEXT,                         -- the result, or why it is unresolved
+  name          TEXT    NOT NULL,
+  class         TEXT    NOT NULL,
+  detail        TEXT    NOT NULL CHECK (json_valid(detail)),
+  answer        TEXT,                         -- the result, or why it failed or is unresolved
   intended      INTEGER NOT NULL,
   settled       INTEGER
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX effects_by_task ON effects (task, intended);
-CREATE INDEX effects_open ON effects (task) WHERE state IN ('intended', 'unresolved');
+CREATE INDEX effects_open ON effects (task) WHERE state = 'intended';
 
 -- The append-only log. `batch` is a random number that the events of one commit share: it tells a writer
 -- that has lost a COMMIT's answer whether that commit took place.

@@ -1,0 +1,133 @@
+//! The journal of edge effects (O9): intent first, then the act, then its result.
+
+use serde_json::Value;
+use stagewright_engine::effect::EffectClass;
+use stagewright_engine::identity::{Epoch, TaskKey};
+use stagewright_engine::lease::Lease;
+use stagewright_engine::time::Timestamp;
+use uuid::Uuid;
+
+use crate::error::Error;
+
+/// Names one entry of the journal. Made by the caller (UUID version 7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct EffectId(Uuid);
+
+impl EffectId {
+    /// Takes an id that was made outside.
+    pub const fn new(id: Uuid) -> Self {
+        Self(id)
+    }
+
+    /// The bare id.
+    pub const fn uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+/// An outside act that is about to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewEffect {
+    /// Its id.
+    pub id: EffectId,
+    /// The lease under which it is done.
+    pub lease: Lease,
+    /// What is done, such as `merge`.
+    pub name: String,
+    /// What may be done about it after a crash.
+    pub class: EffectClass,
+    /// The same for the same act on the same edge and commit, and for no other.
+    pub idempotency_key: String,
+    /// What the act needs to be repeated or read back: its target, its time-out; never a secret.
+    pub detail: Value,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// Whether the act may begin.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Intended {
+    /// The intent is written; act now.
+    New(EffectRecord),
+    /// The journal has this key already: done, or begun by somebody before. The rule of effects decides.
+    Known(EffectRecord),
+}
+
+/// An entry of the journal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EffectRecord {
+    /// Its id.
+    pub id: EffectId,
+    /// The task.
+    pub task: TaskKey,
+    /// The epoch of the lease under which it was intended.
+    pub epoch: Epoch,
+    /// What is done.
+    pub name: String,
+    /// What may be done about it after a crash.
+    pub class: EffectClass,
+    /// Its key.
+    pub idempotency_key: String,
+    /// What the act needs to be repeated or read back.
+    pub detail: Value,
+    /// When it was intended.
+    pub intended: Timestamp,
+    /// How it ended and when that was written. `None`: intended, and whether it was done is not known here.
+    pub ended: Option<(EffectEnding, Timestamp)>,
+}
+
+/// How an effect ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EffectEnding {
+    /// Done, with what the target answered.
+    Done(String),
+    /// Certainly not done, and why.
+    Failed(String),
+    /// Nobody can say whether it was done, and why. A person has to look; what they find settles it.
+    Unresolved(String),
+}
+
+/// An effect's end is to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettleEffect {
+    /// The effect.
+    pub id: EffectId,
+    /// The task's epoch as the caller knows it.
+    pub epoch: Epoch,
+    /// How it ended.
+    pub ending: EffectEnding,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// Why an intent was not written. The act must not be done.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum IntendRefused {
+    /// The lease that the caller relies on is gone.
+    #[error("the lease is no longer there")]
+    LeaseLost,
+    /// The store is in trouble.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+/// Why an effect was not settled. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum SettleRefused {
+    /// The task has another epoch: somebody else decides about this effect now.
+    #[error("the task has epoch {actual}")]
+    Fenced {
+        /// The epoch that it has.
+        actual: Epoch,
+    },
+    /// It was settled before, and otherwise.
+    #[error("the effect is already settled")]
+    Settled(Box<EffectRecord>),
+    /// There is no such effect.
+    #[error("there is no such effect")]
+    NoSuchEffect,
+    /// The store is in trouble.
+    #[error(transparent)]
+    Store(#[from] Error),
+}

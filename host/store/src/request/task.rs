@@ -1,0 +1,82 @@
+//! Tasks: work items on their way.
+
+use stagewright_engine::identity::TaskKey;
+use stagewright_engine::name::{BranchName, CommitId, RepoName, StageName, WorkItem};
+use stagewright_engine::time::Timestamp;
+
+use crate::error::Error;
+
+/// A work item that begins its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewTask {
+    /// Which work item in which repository.
+    pub key: TaskKey,
+    /// The stage at which it begins.
+    pub stage: StageName,
+    /// Its branch.
+    pub branch: BranchName,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// Which tasks are wanted. The default wants all of them, a hundred at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskFilter {
+    /// Only those in this state.
+    pub state: Option<TaskStateKind>,
+    /// Only those of this repository.
+    pub repo: Option<RepoName>,
+    /// Only those of this work item.
+    pub work_item: Option<WorkItem>,
+    /// At most so many.
+    pub limit: u32,
+    /// Only those behind this one, in the order of repository and work item: the last one of a page.
+    pub after: Option<TaskKey>,
+}
+
+impl Default for TaskFilter {
+    fn default() -> Self {
+        Self { state: None, repo: None, work_item: None, limit: 100, after: None }
+    }
+}
+
+/// The states of tasks without what belongs to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TaskStateKind {
+    /// On its way.
+    Active,
+    /// Waits for a person.
+    Held,
+    /// Has reached the end of its pipeline.
+    Done,
+    /// Was given up.
+    Cancelled,
+}
+
+/// The branch's head was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObserveHead {
+    /// The task.
+    pub task: TaskKey,
+    /// The branch's head now.
+    pub head: CommitId,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// Why a task was not changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TaskRefused {
+    /// There is no such repository; put it first.
+    #[error("there is no repository `{0}` in the store")]
+    NoSuchRepo(RepoName),
+    /// There is no such task.
+    #[error("there is no task {0}")]
+    NoSuchTask(TaskKey),
+    /// It is not held, so there is nothing to resume.
+    #[error("{0} is not held")]
+    NotHeld(TaskKey),
+    /// The store is in trouble.
+    #[error(transparent)]
+    Store(#[from] Error),
+}

@@ -1,0 +1,91 @@
+//! Rows of artifacts. Their bytes are kept whole; the file in the report folder is a copy of them.
+
+use rusqlite::{Connection, OptionalExtension as _, Result, Row, params};
+use sha2::{Digest as _, Sha256};
+use stagewright_engine::identity::{RunId, TaskKey};
+use stagewright_engine::name::StageName;
+use stagewright_engine::time::Timestamp;
+
+use super::failure::Step;
+use super::{columns, task};
+use crate::error::Error;
+use crate::request::artifact::{Artifact, MAX_BYTES, StoredArtifact};
+
+const SELECT: &str = "SELECT stage, run, made, path, bytes, sha256 FROM artifacts";
+
+/// Keeps the artifact of a run.
+pub(super) fn write(
+    conn: &Connection,
+    task: i64,
+    stage: &StageName,
+    run: RunId,
+    artifact: &Artifact,
+    now: Timestamp,
+) -> Step<()> {
+    if artifact.bytes.len() > MAX_BYTES {
+        let detail = format!("the artifact has {} bytes and may have {MAX_BYTES}", artifact.bytes.len());
+        return Err(Error::Rejected { detail }.into());
+    }
+    if digest(&artifact.bytes) != artifact.sha256 {
+        return Err(
+            Error::Rejected { detail: "the artifact's digest is not that of its bytes".into() }.into()
+        );
+    }
+    conn.prepare_cached(
+        "INSERT INTO artifacts (run, task, stage, path, sha256, made, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute(params![
+        columns::bytes(run.uuid()),
+        task,
+        stage.as_str(),
+        artifact.path,
+        artifact.sha256,
+        now.as_millis(),
+        artifact.bytes,
+    ])?;
+    Ok(())
+}
+
+pub(super) fn newest(conn: &Connection, key: &TaskKey, stage: &StageName) -> Step<Option<StoredArtifact>> {
+    let Some(found) = task::find(conn, key)? else { return Ok(None) };
+    let artifact = conn
+        .prepare_cached(&format!(
+            "{SELECT} WHERE task = ?1 AND stage = ?2 ORDER BY made DESC, run DESC LIMIT 1"
+        ))?
+        .query_row(params![found.row, stage.as_str()], read)
+        .optional()?;
+    whole(artifact)
+}
+
+pub(super) fn of_run(conn: &Connection, run: RunId) -> Step<Option<StoredArtifact>> {
+    let artifact = conn
+        .prepare_cached(&format!("{SELECT} WHERE run = ?1"))?
+        .query_row([columns::bytes(run.uuid())], read)
+        .optional()?;
+    whole(artifact)
+}
+
+fn read(row: &Row<'_>) -> Result<StoredArtifact> {
+    Ok(StoredArtifact {
+        stage: columns::name(row, 0)?,
+        run: columns::id(row, 1, RunId::new)?,
+        made: columns::time(row, 2)?,
+        artifact: Artifact { path: row.get(3)?, bytes: row.get(4)?, sha256: row.get(5)? },
+    })
+}
+
+/// Refuses an artifact whose bytes are not the ones that were kept.
+fn whole(found: Option<StoredArtifact>) -> Step<Option<StoredArtifact>> {
+    match &found {
+        Some(stored) if digest(&stored.artifact.bytes) != stored.artifact.sha256 => {
+            let detail =
+                format!("the artifact of run {} does not have the digest that it was kept with", stored.run);
+            Err(Error::Damaged { detail }.into())
+        }
+        _ => Ok(found),
+    }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

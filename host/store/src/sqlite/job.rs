@@ -1,0 +1,306 @@
+//! Rows of jobs: queueing them and claiming them.
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension as _, Result, Row, named_params, params};
+use serde_json::json;
+use stagewright_engine::identity::{InstanceId, JobId, RunId, TaskKey};
+use stagewright_engine::job::{Job, JobState};
+use stagewright_engine::name::ProducerName;
+use stagewright_engine::task::TaskState;
+use stagewright_engine::time::Timestamp;
+
+use super::event;
+use super::failure::{Failure, Step};
+use super::task::{self, TaskRow};
+use super::writer::Batch;
+use super::{columns, instance, lease};
+use crate::error::Error;
+use crate::request::job::{Claim, ClaimNext, ClaimRefused, Claimed, EnqueueRefused, Limits, NewJob};
+
+const SELECT: &str = "SELECT jobs.id, repo, work_item, jobs.stage, commit_id, jobs.state, due, run, instance, \
+                      jobs.epoch, since, deferrals, attempt, fault, jobs.created, jobs.updated, jobs.task \
+                      FROM jobs JOIN tasks ON tasks.id = jobs.task";
+/// The states of the unique index, word for word, so that SQLite sees that the index answers the question.
+const LIVE: &str = "jobs.state IN ('queued', 'running', 'deferred', 'held', 'finished')";
+
+/// A job, when it is due, and the row of its task.
+pub(super) struct JobRow {
+    pub(super) job: Job,
+    pub(super) due: Timestamp,
+    pub(super) task: i64,
+}
+
+pub(super) fn read(row: &Row<'_>) -> Result<JobRow> {
+    let due = columns::time(row, 6)?;
+    let run = || -> Result<RunId> {
+        columns::maybe_id(row, 7, RunId::new)?.ok_or_else(|| columns::malformed(7, Type::Null, "no run"))
+    };
+    let state = match row.get::<_, String>(5)?.as_str() {
+        "queued" => JobState::Queued,
+        "running" => JobState::Running {
+            run: run()?,
+            instance: columns::id(row, 8, InstanceId::new)?,
+            epoch: columns::epoch(row, 9)?,
+            since: columns::time(row, 10)?,
+        },
+        "deferred" => JobState::Deferred { until: due, fault: columns::json(row, 13)? },
+        "held" => JobState::Held,
+        "finished" => JobState::Finished { run: run()? },
+        "done" => JobState::Done { run: run()? },
+        "failed" => JobState::Failed,
+        "cancelled" => JobState::Cancelled,
+        "superseded" => JobState::Superseded,
+        other => return Err(columns::malformed(5, Type::Text, format!("job state `{other}`"))),
+    };
+    let job = Job {
+        id: columns::id(row, 0, JobId::new)?,
+        task: TaskKey { repo: columns::name(row, 1)?, work_item: columns::name(row, 2)? },
+        stage: columns::name(row, 3)?,
+        commit: columns::name(row, 4)?,
+        state,
+        deferrals: row.get(11)?,
+        attempt: row.get(12)?,
+        created: columns::time(row, 14)?,
+        updated: columns::time(row, 15)?,
+    };
+    Ok(JobRow { job, due, task: row.get(16)? })
+}
+
+/// The job of this id.
+pub(super) fn find(conn: &Connection, id: JobId) -> Result<Option<JobRow>> {
+    conn.prepare_cached(&format!("{SELECT} WHERE jobs.id = ?1"))?
+        .query_row([columns::bytes(id.uuid())], read)
+        .optional()
+}
+
+/// The live job of the task in this row.
+pub(super) fn live(conn: &Connection, task: i64) -> Result<Option<JobRow>> {
+    conn.prepare_cached(&format!("{SELECT} WHERE jobs.task = ?1 AND {LIVE}"))?
+        .query_row([task], read)
+        .optional()
+}
+
+/// The live job of the task of this key.
+pub(super) fn live_of(conn: &Connection, key: &TaskKey) -> Step<Option<Job>> {
+    let Some(found) = task::find(conn, key)? else { return Ok(None) };
+    Ok(live(conn, found.row)?.map(|found| found.job))
+}
+
+/// Running jobs, of one instance or all.
+pub(super) fn running(conn: &Connection, instance: Option<InstanceId>) -> Step<Vec<Job>> {
+    let mut sql = format!("{SELECT} WHERE jobs.state = 'running'");
+    if instance.is_some() {
+        sql.push_str(" AND jobs.instance = ?1");
+    }
+    let mut query = conn.prepare_cached(&sql)?;
+    let id = instance.map(|id| columns::bytes(id.uuid()));
+    let rows = query.query_map(rusqlite::params_from_iter(id), |row| read(row).map(|found| found.job))?;
+    Ok(rows.collect::<Result<_>>()?)
+}
+
+/// Finished jobs, oldest first.
+pub(super) fn finished(conn: &Connection, limit: u32) -> Step<Vec<Job>> {
+    let mut query = conn
+        .prepare_cached(&format!("{SELECT} WHERE jobs.state = 'finished' ORDER BY jobs.updated LIMIT ?1"))?;
+    let rows = query.query_map([limit], |row| read(row).map(|found| found.job))?;
+    Ok(rows.collect::<Result<_>>()?)
+}
+
+pub(super) fn enqueue(batch: &mut Batch<'_>, new: &NewJob) -> Step<Job, EnqueueRefused> {
+    let conn = batch.conn();
+    let Some(found) = task::find(conn, &new.task)? else {
+        return Err(Failure::Refused(EnqueueRefused::NoSuchTask(new.task.clone())));
+    };
+    if found.task.state != TaskState::Active {
+        return Err(Failure::Refused(EnqueueRefused::NotActive(Box::new(found.task))));
+    }
+    if found.task.stage != new.stage {
+        return Err(Failure::Refused(EnqueueRefused::StageMoved { actual: found.task.stage }));
+    }
+    if let Some(live) = live(conn, found.row)? {
+        let waits = matches!(live.job.state, JobState::Queued | JobState::Deferred { .. });
+        let same = live.job.stage == new.stage && live.job.commit == new.commit;
+        if !waits || same {
+            return Ok(live.job);
+        }
+        supersede_live(batch, &found, None, new.now)?;
+    }
+    Ok(insert(batch, &found, new)?)
+}
+
+/// Queues a job for a task that is known to have no live one.
+pub(super) fn insert(batch: &mut Batch<'_>, found: &TaskRow, new: &NewJob) -> Result<Job> {
+    let conn = batch.conn();
+    conn.prepare_cached(
+        "INSERT INTO jobs (id, task, stage, commit_id, state, due, attempt, created, updated)
+         VALUES (:id, :task, :stage, :commit, 'queued', :now, :attempt, :now, :now)",
+    )?
+    .execute(named_params! {
+        ":id": columns::bytes(new.id.uuid()),
+        ":task": found.row,
+        ":stage": new.stage.as_str(),
+        ":commit": new.commit.as_str(),
+        ":attempt": found.task.attempts_spent.saturating_add(1),
+        ":now": new.now.as_millis(),
+    })?;
+    let detail = json!({ "stage": new.stage, "commit": new.commit });
+    event::write(batch, &found.subject(new.now).job(new.id), "job-queued", &detail)?;
+    find(conn, new.id)?.map(|found| found.job).ok_or(rusqlite::Error::QueryReturnedNoRows)
+}
+
+/// Supersedes whatever live job the task has, except `except`.
+pub(super) fn supersede_live(
+    batch: &mut Batch<'_>,
+    found: &TaskRow,
+    except: Option<JobId>,
+    now: Timestamp,
+) -> Result<()> {
+    let Some(live) = live(batch.conn(), found.row)?.filter(|live| Some(live.job.id) != except) else {
+        return Ok(());
+    };
+    write_state(batch.conn(), live.job.id, "superseded", now)?;
+    event::write(batch, &found.subject(now).job(live.job.id), "job-superseded", &json!({}))
+}
+
+/// Puts a job into a state in which nobody owns it.
+pub(super) fn write_state(conn: &Connection, job: JobId, state: &str, now: Timestamp) -> Result<()> {
+    conn.prepare_cached(
+        "UPDATE jobs SET state = ?2, instance = NULL, producer = NULL, epoch = NULL, since = NULL, updated = ?3
+         WHERE id = ?1",
+    )?
+    .execute(params![columns::bytes(job.uuid()), state, now.as_millis()])
+    .map(drop)
+}
+
+/// Puts a job back into the queue, due at once; to the held ones if its task is held.
+pub(super) fn requeue(conn: &Connection, job: JobId, held: bool, now: Timestamp) -> Result<()> {
+    write_state(conn, job, if held { "held" } else { "queued" }, now)?;
+    conn.prepare_cached("UPDATE jobs SET due = ?2 WHERE id = ?1")?
+        .execute(params![columns::bytes(job.uuid()), now.as_millis()])
+        .map(drop)
+}
+
+pub(super) fn claim(batch: &mut Batch<'_>, claim: &Claim) -> Step<Claimed, ClaimRefused> {
+    let conn = batch.conn();
+    let refused = |why| Err(Failure::Refused(why));
+    let Some(found) = find(conn, claim.job)? else { return refused(ClaimRefused::NoSuchJob(claim.job)) };
+    if !instance::is_registered(conn, claim.instance)? {
+        return refused(ClaimRefused::NoSuchInstance(claim.instance));
+    }
+    match &found.job.state {
+        JobState::Queued => {}
+        JobState::Deferred { .. } if found.due <= claim.now => {}
+        JobState::Deferred { until, .. } => return refused(ClaimRefused::NotDue { until: *until }),
+        JobState::Running { run, instance, since, .. } => {
+            return refused(ClaimRefused::Busy { owner: *instance, run: Some(*run), since: *since });
+        }
+        JobState::Held => return refused(ClaimRefused::Held),
+        _ => return refused(ClaimRefused::Ended),
+    }
+    let task = task::of_row(conn, found.task)?;
+    if matches!(task.task.state, TaskState::Held(_)) {
+        return refused(ClaimRefused::Held);
+    }
+    if task.task.stage != claim.expected_stage || found.job.stage != claim.expected_stage {
+        return refused(ClaimRefused::StageMoved { actual: task.task.stage });
+    }
+    // A claim raises the epoch, which would fence whoever is in the region: so it waits for them.
+    if let Some(lease) = lease::of_task(conn, found.task)? {
+        return refused(ClaimRefused::Busy { owner: lease.owner, run: None, since: lease.taken });
+    }
+    if let Some(reached) = limit_reached(conn, &claim.limits)? {
+        return refused(reached);
+    }
+    let producer = claim.limits.producer.as_ref().map(|(name, _)| name);
+    Ok(own(batch, &found, claim.instance, claim.run, producer, claim.now)?)
+}
+
+pub(super) fn claim_next(batch: &mut Batch<'_>, claim: &ClaimNext) -> Step<Option<Claimed>> {
+    let conn = batch.conn();
+    if !instance::is_registered(conn, claim.instance)? {
+        let detail = format!("instance {} is not registered", claim.instance);
+        return Err(Error::Rejected { detail }.into());
+    }
+    let mut oldest: Option<(JobRow, &ProducerName)> = None;
+    for lane in &claim.lanes {
+        let limits = Limits { host: claim.host_limit, producer: Some((lane.producer.clone(), lane.limit)) };
+        if limit_reached(conn, &limits)?.is_some() {
+            continue;
+        }
+        // The index `jobs_due` gives the oldest of a stage at once, however many have ended. A task in whose
+        // region somebody is has to wait, and one that has moved on has no waiting job.
+        let due = conn
+            .prepare_cached(&format!(
+                "{SELECT} WHERE jobs.stage = ?1 AND jobs.state IN ('queued', 'deferred') AND jobs.due <= ?2
+                   AND tasks.stage = jobs.stage AND tasks.state = 'active'
+                   AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.task = jobs.task)
+                 ORDER BY jobs.due, jobs.id LIMIT 1"
+            ))?
+            .query_row(params![lane.stage.as_str(), claim.now.as_millis()], read)
+            .optional()?;
+        if let Some(due) = due
+            && oldest.as_ref().is_none_or(|(best, _)| (due.due, due.job.id) < (best.due, best.job.id))
+        {
+            oldest = Some((due, &lane.producer));
+        }
+    }
+    let Some((found, producer)) = oldest else { return Ok(None) };
+    Ok(Some(own(batch, &found, claim.instance, claim.run, Some(producer), claim.now)?))
+}
+
+/// The refusal, if as many jobs run as may.
+fn limit_reached(conn: &Connection, limits: &Limits) -> Result<Option<ClaimRefused>> {
+    let running: u32 = conn
+        .prepare_cached("SELECT count(*) FROM jobs WHERE state = 'running'")?
+        .query_row([], |row| row.get(0))?;
+    if running >= limits.host {
+        return Ok(Some(ClaimRefused::LimitReached { producer: None, running, limit: limits.host }));
+    }
+    let Some((producer, limit)) = &limits.producer else { return Ok(None) };
+    let running: u32 = conn
+        .prepare_cached("SELECT count(*) FROM jobs WHERE state = 'running' AND producer = ?1")?
+        .query_row([producer.as_str()], |row| row.get(0))?;
+    let reached = ClaimRefused::LimitReached { producer: Some(producer.clone()), running, limit: *limit };
+    Ok((running >= *limit).then_some(reached))
+}
+
+/// Makes `instance` the owner of a job that is known to be free.
+fn own(
+    batch: &mut Batch<'_>,
+    found: &JobRow,
+    instance: InstanceId,
+    run: RunId,
+    producer: Option<&ProducerName>,
+    now: Timestamp,
+) -> Result<Claimed> {
+    let conn = batch.conn();
+    let epoch = task::raise_epoch(conn, found.task, now)?;
+    conn.prepare_cached(
+        "UPDATE jobs SET state = 'running', run = :run, instance = :instance, producer = :producer,
+                         epoch = :epoch, since = :now, updated = :now
+         WHERE id = :id AND state IN ('queued', 'deferred')",
+    )?
+    .execute(named_params! {
+        ":id": columns::bytes(found.job.id.uuid()),
+        ":run": columns::bytes(run.uuid()),
+        ":instance": columns::bytes(instance.uuid()),
+        ":producer": producer.map(ProducerName::as_str),
+        ":epoch": columns::number(epoch),
+        ":now": now.as_millis(),
+    })?;
+    conn.prepare_cached("INSERT INTO runs (id, job, instance, epoch, started) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![
+            columns::bytes(run.uuid()),
+            columns::bytes(found.job.id.uuid()),
+            columns::bytes(instance.uuid()),
+            columns::number(epoch),
+            now.as_millis()
+        ])?;
+    let task = task::of_row(conn, found.task)?;
+    let subject = task.subject(now).job(found.job.id).run(run);
+    event::write(batch, &subject, "job-claimed", &json!({ "instance": instance, "producer": producer }))?;
+    let mut job = found.job.clone();
+    job.state = JobState::Running { run, instance, epoch, since: now };
+    job.updated = now;
+    Ok(Claimed { job, task: task.task, epoch })
+}

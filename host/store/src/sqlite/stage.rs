@@ -1,0 +1,199 @@
+//! Stage writes: the conditions of O1, O2 and O4 in one place.
+//!
+//! There is one statement in the whole program that writes a task's stage, and it is in [`write_stage`].
+//! Whoever advances, rolls back or moves a task comes through here, with the stage that it expects, an
+//! epoch and a lease.
+
+use rusqlite::{Result, named_params};
+use serde_json::json;
+use stagewright_engine::identity::{Epoch, InstanceId, JobId};
+use stagewright_engine::job::JobState;
+use stagewright_engine::task::{Task, TaskState};
+
+use super::failure::{Failure, Step};
+use super::run::{self, Remains, store_only};
+use super::task::{self, TaskRow, state_text};
+use super::writer::Batch;
+use super::{columns, event, instance, job, lease};
+use crate::error::Error;
+use crate::request::conclusion::{Attempts, Becomes, ConcludeRefused, Conclusion, Ownership, StageChange};
+use crate::request::task::TaskStateKind;
+
+type Concluded<T> = Step<T, ConcludeRefused>;
+
+fn refused<T>(why: ConcludeRefused) -> Concluded<T> {
+    Err(Failure::Refused(why))
+}
+
+/// A run's verdict and the stage that follows from it.
+pub(super) fn conclude(batch: &mut Batch<'_>, conclusion: &Conclusion) -> Concluded<Task> {
+    let conn = batch.conn();
+    let change = &conclusion.change;
+    let found = check(batch, change)?;
+    must_be_active(&found)?;
+    let running = run::running(conn, conclusion.job, conclusion.run)?;
+    let Some((job, _)) =
+        running.filter(|(job, owner)| owner.row == found.row && job.job.stage == found.task.stage)
+    else {
+        return refused(overtaken(&found, change, conclusion.job));
+    };
+    let remains = Remains {
+        run: conclusion.run,
+        outcome: &conclusion.outcome,
+        ledger: &conclusion.ledger,
+        attachments: &conclusion.attachments,
+        now: change.now,
+    };
+    run::write_end(conn, &remains)?;
+    run::write_finding(conn, &job, conclusion.run, &conclusion.artifact, &conclusion.verdict, change.now)
+        .map_err(store_only)?;
+    job::write_state(conn, conclusion.job, "done", change.now)?;
+    let subject = found.subject(change.now).job(conclusion.job).run(conclusion.run);
+    let detail = json!({ "judgement": conclusion.verdict.judgement, "artifact": conclusion.artifact.sha256 });
+    event::write(batch, &subject, "job-done", &detail)?;
+    apply(batch, &found, change, Some(conclusion.job))
+}
+
+/// A stage without a run's end.
+pub(super) fn move_stage(batch: &mut Batch<'_>, change: &StageChange) -> Concluded<Task> {
+    let found = check(batch, change)?;
+    if let Some(completes) = change.completes {
+        must_be_active(&found)?;
+        let finished = job::find(batch.conn(), completes)?.filter(|finished| {
+            finished.task == found.row && matches!(finished.job.state, JobState::Finished { .. })
+        });
+        if finished.is_none() {
+            return refused(overtaken(&found, change, completes));
+        }
+        job::write_state(batch.conn(), completes, "done", change.now)?;
+        event::write(batch, &found.subject(change.now).job(completes), "job-done", &json!({}))?;
+    }
+    apply(batch, &found, change, change.completes)
+}
+
+/// A hold binds whoever acts by itself; only a person's move goes past it (J4).
+fn must_be_active(found: &TaskRow) -> Concluded<()> {
+    match found.task.state {
+        TaskState::Active => Ok(()),
+        _ => refused(ConcludeRefused::NotActive(Box::new(found.task.clone()))),
+    }
+}
+
+/// Why a job that should be the task's own is not: the task has moved on, or the job has.
+fn overtaken(found: &TaskRow, change: &StageChange, job: JobId) -> ConcludeRefused {
+    if found.task.stage == change.expected_stage {
+        ConcludeRefused::NotRunning(job)
+    } else {
+        ConcludeRefused::StageMoved { actual: found.task.stage.clone() }
+    }
+}
+
+/// The task, if it is there and its lease is as the change expects it. Stage and epoch are the write's own
+/// conditions.
+fn check(batch: &mut Batch<'_>, change: &StageChange) -> Concluded<TaskRow> {
+    let conn = batch.conn();
+    let Some(found) = task::find(conn, &change.task)? else {
+        return refused(ConcludeRefused::NoSuchTask(change.task.clone()));
+    };
+    match &change.ownership {
+        Ownership::Lease(held) => {
+            if held.task != change.task || !lease::holds(conn, &found, held)? {
+                return refused(ConcludeRefused::LeaseLost);
+            }
+        }
+        Ownership::TakeNow { owner, .. } => {
+            if !instance::is_registered(conn, *owner)? {
+                return refused(ConcludeRefused::NoSuchInstance(*owner));
+            }
+            if let Some(other) = lease::of_task(conn, found.row)? {
+                return refused(ConcludeRefused::Owned { by: other.owner, since: other.taken });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Writes the stage and all that goes with it.
+fn apply(
+    batch: &mut Batch<'_>,
+    found: &TaskRow,
+    change: &StageChange,
+    ended: Option<JobId>,
+) -> Concluded<Task> {
+    let conn = batch.conn();
+    let (owner, epoch): (InstanceId, Epoch) = match &change.ownership {
+        Ownership::Lease(lease) => (lease.owner, lease.epoch),
+        Ownership::TakeNow { owner, epoch } => (*owner, *epoch),
+    };
+    if !write_stage(batch, found, change, epoch)? {
+        let actual = task::of_row(conn, found.row)?.task;
+        return refused(if actual.stage == change.expected_stage {
+            ConcludeRefused::EpochMoved { actual: actual.epoch }
+        } else {
+            ConcludeRefused::StageMoved { actual: actual.stage }
+        });
+    }
+    lease::remove(conn, found.row)?;
+    let moved = task::of_row(conn, found.row)?;
+    job::supersede_live(batch, &moved, ended, change.now)?;
+    let subject = moved.subject(change.now);
+    let detail = json!({
+        "from": change.expected_stage,
+        "to": change.to,
+        "reason": change.reason,
+        "owner": owner,
+        "state": state_text(kind(&change.becomes)),
+        "attempts": moved.task.attempts_spent,
+    });
+    event::write(batch, &subject, "stage-written", &detail)?;
+    event::write_all(batch, &subject, &change.events)?;
+    if let Becomes::Active { next_job: Some(next) } = &change.becomes {
+        if next.task != change.task || next.stage != change.to {
+            let detail = format!("the next job is for `{}`, the task goes to `{}`", next.stage, change.to);
+            return Err(Error::Rejected { detail }.into());
+        }
+        job::insert(batch, &moved, next)?;
+    }
+    Ok(moved.task)
+}
+
+/// **The one statement that writes a stage.** `false` if the task is at another stage or has another epoch.
+fn write_stage(batch: &Batch<'_>, found: &TaskRow, change: &StageChange, epoch: Epoch) -> Result<bool> {
+    let spent = found.task.attempts_spent;
+    let attempts = match change.attempts {
+        Attempts::Keep => spent,
+        Attempts::Spend => spent.saturating_add(1),
+        Attempts::Reset => 0,
+    };
+    let hold = match &change.becomes {
+        Becomes::Held(hold) => Some(columns::to_json(hold)?),
+        _ => None,
+    };
+    let written = batch
+        .conn()
+        .prepare_cached(
+            "UPDATE tasks SET stage = :to, epoch = epoch + 1, state = :state, hold = :hold,
+                              attempts = :attempts, updated = :now
+             WHERE id = :id AND stage = :expected AND epoch = :epoch",
+        )?
+        .execute(named_params! {
+            ":id": found.row,
+            ":expected": change.expected_stage.as_str(),
+            ":epoch": columns::number(epoch),
+            ":to": change.to.as_str(),
+            ":state": state_text(kind(&change.becomes)),
+            ":hold": hold,
+            ":attempts": attempts,
+            ":now": change.now.as_millis(),
+        })?;
+    Ok(written == 1)
+}
+
+fn kind(becomes: &Becomes) -> TaskStateKind {
+    match becomes {
+        Becomes::Active { .. } => TaskStateKind::Active,
+        Becomes::Held(_) => TaskStateKind::Held,
+        Becomes::Done => TaskStateKind::Done,
+        Becomes::Cancelled => TaskStateKind::Cancelled,
+    }
+}
