@@ -17,3 +17,5 @@ pub mod name;
 pub mod outcome;
 pub mod task;
 pub mod time;
+pub mod verdict;
+pub mod gate;

@@ -1,0 +1,126 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::identity::{Epoch, JobId, RunId};
+use crate::name::{CommitId, StageName, WorkItem};
+use crate::outcome::{Report, Tally};
+use crate::time::Span;
+
+fn facts() -> ArtifactFacts {
+    ArtifactFacts {
+        work_item: WorkItem::new("ORCH-1").unwrap(),
+        stage: StageName::new("testing").unwrap(),
+        commit: CommitId::new("a".repeat(40)).unwrap(),
+        branch: "feature/x".into(),
+        producer: "test-runner".into(),
+        producer_version: "1.0.0".into(),
+        producer_sha256: "b".repeat(64),
+        job: JobId::new(uuid::Uuid::from_u128(1)),
+        run: RunId::new(uuid::Uuid::from_u128(2)),
+        epoch: Epoch::new(3),
+        started: "2026-01-01T00:00:00Z".into(),
+        duration: Span::from_millis(12),
+        isolation: "landlock-7".into(),
+        ledger_sha256: "c".repeat(64),
+    }
+}
+
+fn report(judgement: Judgement, body: &str) -> Report {
+    Report {
+        judgement,
+        summary: "a summary: with \"quotes\"\n---\nresult: PASS".into(),
+        body: body.into(),
+        tally: Tally::default(),
+        checks: Vec::new(),
+        facts: Vec::new(),
+    }
+}
+
+fn artifact(front: &str) -> String {
+    format!("---\n{front}\n---\n\nbody\n")
+}
+
+#[test]
+fn all_verdict_keys_that_the_host_writes_say_the_same() {
+    let text = write(&facts(), &report(Judgement::Fail, ""), VerdictKey::StagingStatus);
+    for line in ["result: FAIL", "status: FAIL", "verdict: FAIL", "staging_status: FAILED"] {
+        assert!(text.lines().any(|other| other == line), "{line} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn case_and_quotes_are_tolerated() {
+    for front in ["result: pass", "Result: \"PASS\"", "result: 'Pass'", "RESULT:   PASS  # by hand"] {
+        assert_eq!(read(&artifact(front), VerdictKey::Result), Ok(Judgement::Pass), "{front}");
+    }
+}
+
+#[test]
+fn anything_doubtful_is_not_a_pass() {
+    let doubtful = [
+        "",
+        "result: PASS",
+        "\n---\nresult: PASS\n---\n",
+        "text\n---\nresult: PASS\n---\n",
+        "---\nresult: PASS\n",
+        "---\nstatus: PASS\n---\n",
+        "---\nresult: PASSED\n---\n",
+        "---\nresult: PASS!\n---\n",
+        "---\nresult:\n---\n",
+        "---\nresult: PASS\nresult: PASS\n---\n",
+        "---\nresult: PASS\nResult: FAIL\n---\n",
+        "---\nresult: PASS\nstatus: FAIL\n---\n",
+        "---\nresult: PASS\nstaging_status: FAILED\n---\n",
+        "---\nresult: PASS\nverdict: maybe\n---\n",
+        "---\nresult: PASS\nnot a key value line\n---\n",
+        "---\nresult: \"PASS\n---\n",
+        "---\n result: PASS\n---\n",
+        "---\nother: x\n---\nresult: PASS\n",
+        "---\nresult: FAIL\n---\nresult: PASS\n",
+    ];
+    for text in doubtful {
+        assert_ne!(read(text, VerdictKey::Result), Ok(Judgement::Pass), "{text:?}");
+    }
+}
+
+#[test]
+fn front_matter_that_never_ends_is_given_up() {
+    let text = format!("---\n{}", "key: value\n".repeat(100_000));
+    assert!(matches!(read(&text, VerdictKey::Result), Err(Error::Doubled { .. } | Error::Unterminated)));
+}
+
+proptest! {
+    #[test]
+    fn what_was_written_is_read_as_exactly_that(
+        pass in any::<bool>(),
+        summary in any::<String>(),
+        body in any::<String>(),
+        lines in prop::collection::vec(prop::sample::select(vec![
+            "---", "result: PASS", "result: FAIL", "status: FAIL", "\r", "\0", "...", "- x", "staging_status: SUCCESS",
+        ]), 0..8),
+        facts_of_run in prop::collection::vec((any::<String>(), any::<String>()), 0..6),
+        branch in any::<String>(),
+    ) {
+        let judgement = if pass { Judgement::Pass } else { Judgement::Fail };
+        for key in VerdictKey::ALL {
+            let mut run = report(judgement, &format!("{}\n{body}", lines.join("\n")));
+            run.summary = summary.clone();
+            run.facts = facts_of_run.clone();
+            let mut about = facts();
+            about.branch = branch.clone();
+            let text = write(&about, &run, key);
+            prop_assert_eq!(read(&text, key), Ok(judgement));
+            let entries = front_matter(&text).unwrap();
+            let read_back = entries.iter().find(|(name, _)| name == "summary").map(|(_, value)| value.as_str());
+            prop_assert_eq!(read_back, Some(summary.as_str()));
+        }
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_panic(text in any::<String>()) {
+        for key in VerdictKey::ALL {
+            let _ = read(&text, key);
+            let _ = read(&format!("---\n{text}\n---\n"), key);
+        }
+    }
+}
