@@ -7,7 +7,9 @@
 //!
 //! It refuses to know who produced an artifact, how a store keeps a row, and what a process is.
 
+pub mod budget;
 pub mod effect;
+pub mod gate;
 pub mod identity;
 pub mod instance;
 pub mod job;
@@ -15,7 +17,8 @@ pub mod lease;
 pub mod ledger;
 pub mod name;
 pub mod outcome;
+pub mod pipeline;
 pub mod task;
 pub mod time;
+pub mod transition;
 pub mod verdict;
-pub mod gate;

@@ -62,11 +62,7 @@ pub fn read(artifact: &str, key: VerdictKey) -> Result<Judgement, Error> {
         let judgement = candidate.judgement(word).ok_or_else(|| Error::UnknownValue {
             key: candidate.name(),
             value: word.chars().take(60).collect(),
-            expected: format!(
-                "{} or {}",
-                candidate.word(Judgement::Pass),
-                candidate.word(Judgement::Fail)
-            ),
+            expected: format!("{} or {}", candidate.word(Judgement::Pass), candidate.word(Judgement::Fail)),
         })?;
         found.push((candidate, judgement));
     }
@@ -126,7 +122,8 @@ fn scalar(text: &str) -> Option<String> {
         let inner = rest.strip_suffix('\'')?;
         // A single quote inside is written twice.
         let unquoted = inner.replace("''", "\u{0}");
-        return (!unquoted.contains('\'') && !inner.contains('\u{0}')).then(|| unquoted.replace('\u{0}', "'"));
+        return (!unquoted.contains('\'') && !inner.contains('\u{0}'))
+            .then(|| unquoted.replace('\u{0}', "'"));
     }
     // A comment behind a plain value is left out, as YAML does.
     let plain = text.split_once(" #").map_or(text, |(plain, _)| plain).trim_end();
