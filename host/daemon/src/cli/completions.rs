@@ -8,7 +8,9 @@ use super::output::print;
 use crate::exit::Exit;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  stagewright completions bash > ~/.local/share/bash-completion/completions/stagewright")]
+#[command(
+    after_help = "Example:\n  stagewright completions bash > ~/.local/share/bash-completion/completions/stagewright"
+)]
 pub(crate) struct CompletionsArgs {
     /// The shell
     shell: Shell,

@@ -38,7 +38,9 @@ pub(crate) fn config(global: &Global, command: &ConfigCommand) -> Result<Exit, F
 fn checked(config: &Config, sources: &Sources) -> String {
     match (&config.file, sources.user_file()) {
         (Some(file), _) => format!("{} is right\n", file.display()),
-        (None, Some(file)) => format!("there is no {}; defaults, variables and flags are right\n", file.display()),
+        (None, Some(file)) => {
+            format!("there is no {}; defaults, variables and flags are right\n", file.display())
+        }
         (None, None) => "no configuration file; defaults, variables and flags are right\n".to_owned(),
     }
 }

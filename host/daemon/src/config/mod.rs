@@ -8,7 +8,7 @@
 //! `$XDG_CONFIG_HOME/stagewright/stagewright.toml` (`~/.config/…`) if it exists. The current folder is not
 //! looked at: it may be a repository under examination, which has no say in its own judging.
 //!
-//! Nothing here looks whether a path or program exists; that is what `doctor` does.
+//! Loading looks at no path or program but the file; whether they exist is for `doctor` to say.
 
 mod checks;
 mod declare;
@@ -32,11 +32,11 @@ use stagewright_engine::time::Span;
 use self::declare::Tree;
 pub use self::overrides::Override;
 pub use self::problem::{Error, Place, Problem};
-use self::reader::{Collected, Reader};
 pub use self::reader::Shown;
+use self::reader::{Collected, Reader};
 use self::sections::{
-    Git, Grants, Isolation, Jobs, Limits, Log, Pipeline, ProbeGrant, ProcessGrant, RepoTestRunner, Sandbox, Setup,
-    State, Suite, TestRunner, TransitionLease,
+    Git, Grants, Isolation, Jobs, Limits, Log, Pipeline, ProbeGrant, ProcessGrant, RepoTestRunner, Sandbox,
+    Setup, State, Suite, TestRunner, TransitionLease,
 };
 pub use self::show::Style;
 pub use self::value::{Opaque, Program, Seconds, Secrets, Setting};
@@ -163,7 +163,8 @@ impl Sources {
 
     /// Where the user's own file is, whether it exists or not.
     pub fn user_file(&self) -> Option<PathBuf> {
-        let folder = self.variable("XDG_CONFIG_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
+        let folder =
+            self.variable("XDG_CONFIG_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
         let folder = folder.or_else(|| self.home().map(|home| home.join(".config")))?;
         Some(folder.join("stagewright/stagewright.toml"))
     }
@@ -175,7 +176,11 @@ impl Config {
         let sections = sections::all();
         let tree = Tree::of(&sections);
         let mut collected = Collected::default();
-        collected.names.entry("producers".to_owned()).or_default().insert(TEST_RUNNER.to_owned(), Place::Default);
+        collected
+            .names
+            .entry("producers".to_owned())
+            .or_default()
+            .insert(TEST_RUNNER.to_owned(), Place::Default);
 
         let (mut read, mut understood) = (None, true);
         if let Some((file, named)) = sources.file()
@@ -205,7 +210,12 @@ impl Config {
         }
     }
 
-    fn read(file: Option<PathBuf>, collected: &mut Collected, current_dir: &Path, home: Option<PathBuf>) -> Self {
+    fn read(
+        file: Option<PathBuf>,
+        collected: &mut Collected,
+        current_dir: &Path,
+        home: Option<PathBuf>,
+    ) -> Self {
         let repos = checks::names::<RepoName>(collected, "repos");
         let producers = checks::names::<ProducerName>(collected, "producers");
         let mut reader = Reader::new(collected, current_dir, home);
@@ -262,6 +272,15 @@ impl Config {
         self.repos.get(name).cloned().unwrap_or_default()
     }
 
+    /// The name of the repository whose `path` is this folder, whichever way it is written.
+    pub fn repo_at(&self, folder: &Path) -> Option<&RepoName> {
+        let folder = folder.canonicalize().ok()?;
+        let same = |repo: &Repo| {
+            repo.repo.path.as_ref().and_then(|path| path.canonicalize().ok()) == Some(folder.clone())
+        };
+        self.repos.iter().find(|(_, repo)| same(repo)).map(|(name, _)| name)
+    }
+
     /// Whether a list such as `test_runner.repos` covers a repository: `*` covers all, an empty list those that are
     /// marked `self_hosting` (P4).
     pub fn covers(&self, scope: &[String], repo: &RepoName) -> bool {
@@ -292,7 +311,11 @@ impl Config {
         let others = self.producers.iter().filter(|(name, _)| name.as_str() != TEST_RUNNER);
         suites
             .chain([self.suite_limit_of(&Repo::default())])
-            .chain(others.map(|(_, producer)| Span::from_secs(producer.producer.timeout_s.unwrap_or(RUN_TIMEOUT).0)))
+            .chain(
+                others.map(|(_, producer)| {
+                    Span::from_secs(producer.producer.timeout_s.unwrap_or(RUN_TIMEOUT).0)
+                }),
+            )
             .max()
             .unwrap_or(Span::ZERO)
     }

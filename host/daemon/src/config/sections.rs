@@ -1,4 +1,4 @@
-//! Every key, declared once. A new section is one declaration here and one line in [`all`].
+//! Every key, declared once. A new section is one declaration here and one line in `all`.
 //!
 //! The comments are the text of the reference page (`docs/configuration.md`), so they are written for the
 //! operator.

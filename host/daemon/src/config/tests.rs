@@ -205,6 +205,15 @@ fn a_list_of_repositories_covers_all_or_those_named_or_those_that_host_themselve
 }
 
 #[test]
+fn a_repository_is_recognised_by_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(folder.path(), folder.path().join("link")).unwrap();
+    let config = load(&format!("[repos.shop]\npath = \"{}\"\n", folder.path().display()), &[]).unwrap();
+    assert_eq!(config.repo_at(&folder.path().join("link/.")), Some(&repo("shop")));
+    assert_eq!(config.repo_at(folder.path().parent().unwrap()), None);
+}
+
+#[test]
 fn the_kill_switch_and_the_scope_of_the_lease_hold() {
     assert!(Config::load(&Sources::default()).unwrap().lease_holds(&repo("any")));
     assert!(!load("", &["transition_lease.enabled=false"]).unwrap().lease_holds(&repo("any")));
