@@ -20,6 +20,8 @@ pub mod error;
 pub mod request;
 pub mod sqlite;
 mod store;
+#[cfg(feature = "suite")]
+pub mod suite;
 
 pub use error::Error;
 pub use sqlite::SqliteStore;
