@@ -1,0 +1,142 @@
+//! Starting the command: what is set up between fork and exec, and the descriptors that go along.
+//!
+//! The shepherd has one thread, so what runs in the child before `exec` may allocate.
+
+use std::fs::File;
+use std::io::{self, Seek, Write};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::process::{
+    Pid, PidfdFlags, Resource, Rlimit, Signal, getpid, getppid, pidfd_open, set_parent_process_death_signal,
+    setrlimit, setsid,
+};
+use stagewright_shepherd::protocol::Request;
+
+use crate::confine;
+
+/// Signals that somebody might send to the shepherd's group, and that must not end it.
+const IGNORED: [libc::c_int; 6] =
+    [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
+
+/// The command's first process.
+pub(crate) struct Leader {
+    pid: u32,
+    /// Becomes readable when it ends.
+    pub(crate) pidfd: OwnedFd,
+    /// What confines it.
+    pub(crate) isolation: String,
+}
+
+impl Leader {
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+}
+
+/// Why the command was not started.
+pub(crate) struct StartError {
+    /// The system's error number; 0 if it was not the system.
+    pub(crate) errno: i32,
+    pub(crate) what: String,
+}
+
+/// Takes standard input as the control socket and ignores the signals that must not end the shepherd.
+#[allow(unsafe_code)]
+pub(crate) fn take_control_socket() -> io::Result<UnixStream> {
+    for signal in IGNORED {
+        // SAFETY: SIG_IGN is a valid disposition for these signals, and no handler of ours is replaced.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+    // SAFETY: descriptor 0 is open for the whole life of a process that was started with one, nobody else in
+    // this program uses it, and `Stdio::from` below never refers to it again.
+    let inherited = unsafe { OwnedFd::from_raw_fd(0) };
+    // A copy with close-on-exec: the command must not get hold of the control socket.
+    let control = rustix::io::fcntl_dupfd_cloexec(&inherited, 3)?;
+    let null = File::open("/dev/null")?;
+    // Descriptor 0 stays occupied, so that no file that is opened later lands there.
+    rustix::stdio::dup2_stdin(&null)?;
+    std::mem::forget(inherited);
+    let control = UnixStream::from(control);
+    control.set_nonblocking(false)?;
+    Ok(control)
+}
+
+/// Starts the command and lets go of its output.
+#[allow(unsafe_code)]
+pub(crate) fn start(request: &Request) -> Result<Leader, StartError> {
+    let confinement = confine::prepare(request).map_err(|what| StartError { errno: 0, what })?;
+    let isolation = confinement.as_ref().map_or_else(|| "none".to_owned(), |it| it.name.clone());
+    let stdin = stdin(&request.stdin).map_err(|error| system("prepare the input", &error))?;
+    let mut command = Command::new(&request.program);
+    command.args(&request.args).env_clear().envs(request.env.iter().map(|(name, value)| (name, value)));
+    command.current_dir(&request.cwd).stdin(stdin);
+    let shepherd = getpid();
+    let max_processes = request.max_processes;
+    let mut confinement = Some(confinement);
+    let prepare = move || -> io::Result<()> {
+        for signal in IGNORED {
+            // SAFETY: SIG_DFL is a valid disposition; an ignored signal would stay ignored after exec, and the
+            // command is to find what a program started by hand finds.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        setsid()?;
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The shepherd may have died before the line above took effect.
+        if getppid() != Some(shepherd) {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+        if let Some(max) = max_processes {
+            setrlimit(Resource::Nproc, Rlimit { current: Some(max), maximum: Some(max) })?;
+        }
+        rustix::thread::set_no_new_privs(true)?;
+        if let Some(confinement) = confinement.take().flatten()
+            && !confinement.enforce()?
+        {
+            // Better no run than one that claims a protection that it does not have.
+            return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
+        }
+        Ok(())
+    };
+    // SAFETY: the closure runs in the forked child of a process with one thread, so no lock can be held by
+    // a thread that does not exist there.
+    unsafe { command.pre_exec(prepare) };
+    let child =
+        command.spawn().map_err(|error| system(&format!("execute {}", request.program.display()), &error))?;
+    let pid = child.id();
+    // `Child` neither kills nor waits when it is dropped; the tree is ours to reap.
+    drop(child);
+    let watched = Pid::from_raw(pid.cast_signed()).ok_or(rustix::io::Errno::SRCH);
+    let pidfd = watched
+        .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()))
+        .map_err(|error| system("watch the command", &io::Error::from(error)))?;
+    let_go_of_output().map_err(|error| system("let go of the output", &error))?;
+    Ok(Leader { pid, pidfd, isolation })
+}
+
+fn system(what: &str, error: &io::Error) -> StartError {
+    StartError { errno: error.raw_os_error().unwrap_or(0), what: format!("{what}: {error}") }
+}
+
+/// The command's input: a file in memory, so that nobody has to feed a pipe.
+fn stdin(bytes: &[u8]) -> io::Result<Stdio> {
+    if bytes.is_empty() {
+        return Ok(Stdio::null());
+    }
+    let mut file = File::from(memfd_create("stdin", MemfdFlags::CLOEXEC)?);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(Stdio::from(file))
+}
+
+/// The output pipes belong to the command alone: their end is then its end.
+fn let_go_of_output() -> io::Result<()> {
+    let null = File::options().write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdout(null.as_fd())?;
+    rustix::stdio::dup2_stderr(null.as_fd())?;
+    Ok(())
+}
