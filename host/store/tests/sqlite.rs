@@ -1,4 +1,5 @@
 //! The suite of every store, run against SQLite on a real file.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
 

@@ -23,6 +23,13 @@ const SELECT: &str = "SELECT jobs.id, repo, work_item, jobs.stage, commit_id, jo
 /// The states of the unique index, word for word, so that SQLite sees that the index answers the question.
 const LIVE: &str = "jobs.state IN ('queued', 'running', 'deferred', 'held', 'finished')";
 
+const NEXT_DUE: &str = "jobs.stage = ?1 AND jobs.state IN ('queued', 'deferred') AND jobs.due <= ?2 \
+                        AND tasks.stage = jobs.stage AND tasks.state = 'active' \
+                        AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.task = jobs.task) \
+                        ORDER BY jobs.due, jobs.id LIMIT 1";
+const RUNNING: &str = "SELECT count(*) FROM jobs WHERE state = 'running'";
+const RUNNING_ON: &str = "SELECT count(*) FROM jobs WHERE state = 'running' AND producer = ?1";
+
 /// A job, when it is due, and the row of its task.
 pub(super) struct JobRow {
     pub(super) job: Job,
@@ -230,12 +237,7 @@ pub(super) fn claim_next(batch: &mut Batch<'_>, claim: &ClaimNext) -> Step<Optio
         // The index `jobs_due` gives the oldest of a stage at once, however many have ended. A task in whose
         // region somebody is has to wait, and one that has moved on has no waiting job.
         let due = conn
-            .prepare_cached(&format!(
-                "{SELECT} WHERE jobs.stage = ?1 AND jobs.state IN ('queued', 'deferred') AND jobs.due <= ?2
-                   AND tasks.stage = jobs.stage AND tasks.state = 'active'
-                   AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.task = jobs.task)
-                 ORDER BY jobs.due, jobs.id LIMIT 1"
-            ))?
+            .prepare_cached(&format!("{SELECT} WHERE {NEXT_DUE}"))?
             .query_row(params![lane.stage.as_str(), claim.now.as_millis()], read)
             .optional()?;
         if let Some(due) = due
@@ -250,16 +252,12 @@ pub(super) fn claim_next(batch: &mut Batch<'_>, claim: &ClaimNext) -> Step<Optio
 
 /// The refusal, if as many jobs run as may.
 fn limit_reached(conn: &Connection, limits: &Limits) -> Result<Option<ClaimRefused>> {
-    let running: u32 = conn
-        .prepare_cached("SELECT count(*) FROM jobs WHERE state = 'running'")?
-        .query_row([], |row| row.get(0))?;
+    let running: u32 = conn.prepare_cached(RUNNING)?.query_row([], |row| row.get(0))?;
     if running >= limits.host {
         return Ok(Some(ClaimRefused::LimitReached { producer: None, running, limit: limits.host }));
     }
     let Some((producer, limit)) = &limits.producer else { return Ok(None) };
-    let running: u32 = conn
-        .prepare_cached("SELECT count(*) FROM jobs WHERE state = 'running' AND producer = ?1")?
-        .query_row([producer.as_str()], |row| row.get(0))?;
+    let running: u32 = conn.prepare_cached(RUNNING_ON)?.query_row([producer.as_str()], |row| row.get(0))?;
     let reached = ClaimRefused::LimitReached { producer: Some(producer.clone()), running, limit: *limit };
     Ok((running >= *limit).then_some(reached))
 }
@@ -303,4 +301,35 @@ fn own(
     job.state = JobState::Running { run, instance, epoch, since: now };
     job.updated = now;
     Ok(Claimed { job, task: task.task, epoch })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What SQLite means to walk for a query.
+    fn plan(conn: &Connection, sql: &str) -> String {
+        let mut query = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let nulls = vec![rusqlite::types::Null; query.parameter_count()];
+        let rows = query.query_map(rusqlite::params_from_iter(nulls), |row| row.get::<_, String>(3)).unwrap();
+        rows.collect::<Result<Vec<_>>>().unwrap().join("; ")
+    }
+
+    /// Ended jobs are in none of these indexes, so a claim costs the same however many there are (B6).
+    #[test]
+    fn a_claim_walks_indexes_of_live_jobs_only_and_sorts_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.sqlite3");
+        let conn = crate::sqlite::open::open(&path, &Default::default()).unwrap().conn;
+        for (sql, index) in [
+            (format!("{SELECT} WHERE {NEXT_DUE}"), "jobs_due"),
+            (format!("{SELECT} WHERE jobs.task = ?1 AND {LIVE}"), "jobs_one_live"),
+            (RUNNING.to_owned(), "jobs_running"),
+            (RUNNING_ON.to_owned(), "jobs_running"),
+        ] {
+            let plan = plan(&conn, &sql);
+            assert!(plan.contains(index), "{sql}: {plan}");
+            assert!(!plan.contains("TEMP B-TREE"), "{sql}: {plan}");
+        }
+    }
 }

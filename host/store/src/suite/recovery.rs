@@ -15,11 +15,12 @@ pub async fn running_jobs_of_the_dead_are_requeued_and_its_leases_released(place
     let claimed = world.running().await;
     let lease = world.lease().await;
     intend(&world, new_effect(&world, &lease, "k")).await;
-    assert_eq!(world.store.running_jobs(Some(world.me)).await.unwrap(), [claimed.job.clone()]);
+    let running = world.store.running_jobs(Some(world.me)).await.unwrap();
+    assert_eq!(running, std::slice::from_ref(&claimed.job));
     let recovered = world.store.requeue_from_dead(&proof(world.me), world.now()).await.unwrap();
     assert_eq!(recovered.requeued.iter().map(|job| job.id).collect::<Vec<_>>(), [claimed.job.id]);
-    assert_eq!(recovered.leases, [lease.clone()]);
-    assert_eq!(recovered.open_effects, [world.task.clone()]);
+    assert_eq!(recovered.leases, std::slice::from_ref(&lease));
+    assert_eq!(recovered.open_effects, std::slice::from_ref(&world.task));
     assert_eq!(world.store.job(claimed.job.id).await.unwrap().unwrap().state, JobState::Queued);
     assert_eq!(world.store.lease(&world.task).await.unwrap(), None);
     assert!(world.task().await.epoch > lease.epoch);
