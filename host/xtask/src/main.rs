@@ -1,2 +1,63 @@
-//! Placeholder.
-fn main() {}
+//! `cargo xtask`: the entry of a checkout. A fresh machine needs nothing but Rust, git, Python 3 and a C compiler;
+//! everything else is found, installed, or named with the command that installs it.
+//!
+//! It refuses to be clever about what to build: cargo knows. What is here is the order of things, the second
+//! compiler of the components, and how it all looks to the one who waits for it.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the tasks of a checkout talk to the one who runs them"
+)]
+
+mod command;
+mod components;
+mod error;
+mod setup;
+mod step;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Error;
+use crate::workspace::{Profile, Workspace};
+
+/// The tasks of this checkout.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Find what the other tasks need, and install what is missing
+    Setup,
+    /// Build the components and lay them beside the programs
+    Components {
+        /// For the release build
+        #[arg(long)]
+        release: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match perform(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: Task) -> Result<(), Error> {
+    let workspace = Workspace::find()?;
+    match task {
+        Task::Setup => setup::run(&workspace),
+        Task::Components { release } => components::run(&workspace, Profile::of(release)),
+    }
+}
