@@ -1,0 +1,102 @@
+//! What the operator grants: programs, variables, folders, limits.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::{Failure, FailureKind, Place};
+
+/// The grant of local processes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The programs, by the name under which a component knows them.
+    pub programs: BTreeMap<String, Program>,
+    /// Variables that a component may set: a name, or a beginning followed by `*`. `*` allows every name
+    /// but those that belong to the host.
+    pub env_names: Vec<String>,
+    /// Variables that every process gets, such as the folders of tools' caches.
+    pub env: BTreeMap<String, String>,
+    /// Whether and how strictly the file system is confined.
+    pub confinement: Confinement,
+    /// Folders that may be read, beside the system's and the programs' own.
+    pub read: Vec<PathBuf>,
+    /// Folders that may be written, beside the clone, scratch, home, `/tmp` and `/dev/shm`.
+    pub write: Vec<PathBuf>,
+    /// How many commands may run at once.
+    pub max_at_once: usize,
+    /// The kernel's limit on processes of the user while the command runs. Root is not limited by it.
+    pub max_processes: Option<u64>,
+    /// The longest time of one command.
+    pub max_time: Duration,
+    /// How much of each output stream goes to the log, in bytes; what is beyond is counted only.
+    pub output_log_bytes: u64,
+    /// How much of the end of each output stream is kept for the component, in bytes.
+    pub tail_bytes: usize,
+    /// How much a command may print altogether before it is ended, in bytes.
+    pub output_bytes: u64,
+}
+
+/// A program that may be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// What is executed: an absolute path.
+    pub path: PathBuf,
+}
+
+/// How strictly processes are confined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Confinement {
+    /// Without it, nothing is started.
+    Required,
+    /// As far as the kernel can; the artifact says what was had.
+    BestEffort,
+    /// Not at all.
+    Off,
+}
+
+impl Default for Grant {
+    /// No program at all, and limits that suit a test suite.
+    fn default() -> Self {
+        Self {
+            programs: BTreeMap::new(),
+            env_names: vec!["*".to_owned()],
+            env: BTreeMap::new(),
+            confinement: Confinement::BestEffort,
+            read: Vec::new(),
+            write: Vec::new(),
+            max_at_once: 16,
+            max_processes: None,
+            max_time: Duration::from_secs(3_600),
+            output_log_bytes: 64 << 20,
+            tail_bytes: 64 << 10,
+            output_bytes: 16 << 30,
+        }
+    }
+}
+
+impl Grant {
+    pub(super) fn program(&self, name: &str) -> Result<&Program, Failure> {
+        self.programs.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.programs.keys().map(String::as_str).collect();
+            let message = format!(
+                "the program `{name}` is not granted (granted: {}); the operator can add it to the producer's \
+                 grants.process.programs",
+                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+            );
+            Failure::new(FailureKind::Denied, "program-not-granted", message)
+        })
+    }
+
+    /// What may be read and what may be written, as the shepherd is told.
+    pub(super) fn roots(&self, place: &Place) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        let mut read = super::roots::system();
+        for program in self.programs.values() {
+            read.extend(super::roots::of_program(&program.path));
+        }
+        read.extend(self.read.iter().cloned());
+        let mut write = super::roots::writable();
+        write.extend([place.clone.clone(), place.scratch.clone(), place.home.clone(), place.tmp.clone()]);
+        write.extend(self.write.iter().cloned());
+        (read, write)
+    }
+}
