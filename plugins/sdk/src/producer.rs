@@ -65,12 +65,12 @@ macro_rules! export {
                 }
 
                 fn produce(job: exported::Job) -> exported::Outcome {
-            $crate::guest::log_panics();
+                    $crate::guest::log_panics();
                     $crate::guest::produce::<$producer, $crate::Granted>(&job, &$crate::Granted)
                 }
             }
 
-            $crate::bindings::export_guest!(Component with_types_in $crate::bindings);
+    $crate::bindings::export_guest!(Component with_types_in $crate::bindings);
         };
     };
 }

@@ -248,7 +248,7 @@ fn by_results(evidence: &Evidence, code: i32, status: i32) -> Rule {
     }
     let nothing_collected = session.collected.unwrap_or(0) == 0 && session.tests.total() == 0;
     match code {
-        4 if session.collected.is_none() => BAD_PATH,
+        4 if nothing_collected => BAD_PATH,
         5 if evidence.allow_no_tests => NO_TESTS_ALLOWED,
         5 => NOTHING_COLLECTED,
         6 => TOO_MANY_WARNINGS,
