@@ -4,6 +4,7 @@
 //! typed.
 
 use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -40,6 +41,44 @@ pub(crate) fn read(what: &str, command: &mut Command) -> Result<String, Error> {
         .map_err(|error| unstartable(command, error))?;
     ended(what, command, output.status)?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Which of a command's streams is looked at on its way to the user.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stream {
+    /// Standard output.
+    Output,
+    /// Standard error.
+    Error,
+}
+
+/// Runs it with its output going to the user, and shows every line of one stream to `line` on the way.
+pub(crate) fn overhear(
+    what: &str,
+    command: &mut Command,
+    stream: Stream,
+    mut line: impl FnMut(&str),
+) -> Result<(), Error> {
+    command.stdin(Stdio::null());
+    match stream {
+        Stream::Output => command.stdout(Stdio::piped()),
+        Stream::Error => command.stderr(Stdio::piped()),
+    };
+    let mut child = command.spawn().map_err(|error| unstartable(command, error))?;
+    let pipe: Option<Box<dyn Read>> = match stream {
+        Stream::Output => child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Read>),
+        Stream::Error => child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read>),
+    };
+    for bytes in pipe.into_iter().flat_map(|pipe| BufReader::new(pipe).split(b'\n')).map_while(Result::ok) {
+        let text = String::from_utf8_lossy(&bytes);
+        match stream {
+            Stream::Output => println!("{text}"),
+            Stream::Error => eprintln!("{text}"),
+        }
+        line(&text);
+    }
+    let status = child.wait().map_err(|error| unstartable(command, error))?;
+    ended(what, command, status)
 }
 
 /// What it printed if it exists and succeeds, both streams kept from the user: for looking whether something is there.
@@ -96,6 +135,16 @@ mod tests {
     fn a_command_that_never_ends_is_ended_at_its_limit() {
         assert!(!within(Duration::from_millis(50), Command::new("sleep").arg("60")));
         assert!(within(Duration::from_secs(60), &mut Command::new("true")));
+    }
+
+    #[test]
+    fn what_is_overheard_is_whole_though_the_command_fails() {
+        let mut heard = Vec::new();
+        let mut command = Command::new("sh");
+        command.args(["-c", "printf 'one\ntwo'; exit 1"]);
+        let result = overhear("it", &mut command, Stream::Output, |line| heard.push(line.to_owned()));
+        assert!(result.is_err());
+        assert_eq!(heard, ["one", "two"]);
     }
 
     #[test]

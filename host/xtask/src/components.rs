@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::command;
 use crate::error::Error;
+use crate::place;
 use crate::setup::wasm::{self, Toolchain};
 use crate::step::{say, step};
 use crate::workspace::{Profile, Workspace};
@@ -62,11 +63,11 @@ fn build(workspace: &Workspace, toolchain: &Toolchain) -> Result<Vec<Made>, Erro
     for guest in present(workspace) {
         let own = modules.iter().filter(|module| module.package == guest.package);
         for module in own {
-            let (producer, place) = match guest.makes {
+            let (producer, name) = match guest.makes {
                 Makes::Producer(name) => (Some(name), PathBuf::from(name)),
                 Makes::Attackers(folder) => (None, Path::new(folder).join(module.name.replace('_', "-"))),
             };
-            let file = workspace.target().join("components").join(place).with_extension("wasm");
+            let file = workspace.target().join("components").join(name).with_extension("wasm");
             if let Some(folder) = file.parent() {
                 fs::create_dir_all(folder).map_err(Error::file(folder))?;
             }
@@ -79,7 +80,7 @@ fn build(workspace: &Workspace, toolchain: &Toolchain) -> Result<Vec<Made>, Erro
     command::watch("wrapping the modules as components", &mut wrap)?;
     for one in &made {
         let size = fs::metadata(&one.file).map_err(Error::file(&one.file))?.len();
-        say(format!("{} ({} KiB)", shown(workspace, &one.file), size.div_ceil(1024)));
+        say(format!("{} ({} KiB)", workspace.shown(&one.file), size.div_ceil(1024)));
     }
     Ok(made)
 }
@@ -138,30 +139,13 @@ fn install(workspace: &Workspace, profile: Profile, made: &[Made]) -> Result<(),
             let bytes = fs::read(file).map_err(Error::file(file))?;
             let file_name = format!("{name}.wasm");
             manifest.insert(name, json!({ "file": file_name, "sha256": hex(&Sha256::digest(&bytes)) }));
-            place(&folder.join(file_name), &bytes)?;
+            place::file(&folder.join(file_name), &bytes)?;
         }
-        place(&folder.join("manifest.json"), format!("{:#}\n", json!(manifest)).as_bytes())?;
+        place::file(&folder.join("manifest.json"), format!("{:#}\n", json!(manifest)).as_bytes())?;
     }
     Ok(())
 }
 
-/// Puts a file in its place at one stroke: a program that is reading the old one keeps the old one.
-pub(crate) fn place(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    if fs::read(path).is_ok_and(|old| old == bytes) {
-        return Ok(());
-    }
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}", std::process::id()));
-    let unfinished = PathBuf::from(name);
-    fs::write(&unfinished, bytes).map_err(Error::file(&unfinished))?;
-    fs::rename(&unfinished, path).map_err(Error::file(path))
-}
-
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A path as short as it can be said.
-pub(crate) fn shown(workspace: &Workspace, path: &Path) -> String {
-    path.strip_prefix(workspace.root()).unwrap_or(path).display().to_string()
 }

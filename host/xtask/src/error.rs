@@ -46,6 +46,9 @@ pub(crate) enum Error {
     /// The task ran, and what it looked at is not as it should be. The text is the whole answer.
     #[error("{0}")]
     Verdict(String),
+    /// As `Verdict`, and everything has been said on standard output.
+    #[error("not everything is as it should be; the list is above")]
+    Told,
 }
 
 impl Error {

@@ -10,11 +10,16 @@
     reason = "the tasks of a checkout talk to the one who runs them"
 )]
 
+mod build;
 mod command;
 mod components;
+mod demo;
 mod error;
+mod layers;
+mod place;
 mod setup;
 mod step;
+mod test;
 mod workspace;
 
 use std::process::ExitCode;
@@ -22,6 +27,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::error::Error;
+use crate::test::Selection;
 use crate::workspace::{Profile, Workspace};
 
 /// The tasks of this checkout.
@@ -42,11 +48,30 @@ enum Task {
         #[arg(long)]
         release: bool,
     },
+    /// Build the program with everything that lies beside it
+    Build {
+        /// The release build
+        #[arg(long)]
+        release: bool,
+    },
+    /// Show the main job on a small project: a suite that passes, and one that fails
+    Demo,
+    /// Check form, layers, lints and documentation, and run every test
+    Test {
+        /// Leave out the end-to-end tests, the lints and the documentation
+        #[arg(long)]
+        quick: bool,
+        /// Run only the tests whose name contains this
+        filter: Option<String>,
+    },
+    /// Check which crate depends on which
+    CheckLayers,
 }
 
 fn main() -> ExitCode {
     match perform(Cli::parse().task) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(Error::Told) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("\nerror: {error}");
             ExitCode::FAILURE
@@ -59,5 +84,12 @@ fn perform(task: Task) -> Result<(), Error> {
     match task {
         Task::Setup => setup::run(&workspace),
         Task::Components { release } => components::run(&workspace, Profile::of(release)),
+        Task::Build { release } => {
+            setup::run(&workspace)?;
+            build::run(&workspace, Profile::of(release))
+        }
+        Task::Demo => demo::run(&workspace),
+        Task::Test { quick, filter } => test::run(&workspace, &Selection { quick, filter }),
+        Task::CheckLayers => layers::run(&workspace),
     }
 }

@@ -83,6 +83,11 @@ impl Workspace {
         self.packages().any(|one| one["name"] == package)
     }
 
+    /// A path as short as it can be said to somebody who stands in the top folder.
+    pub(crate) fn shown(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
+    }
+
     /// `cargo` in the top folder of the checkout.
     pub(crate) fn cargo(&self) -> Command {
         let mut command = cargo_program();

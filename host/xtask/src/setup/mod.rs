@@ -5,8 +5,12 @@
 //! packages go into a virtual environment in the build folder, and nothing is downloaded by hand.
 
 pub(crate) mod apt;
+pub(crate) mod python;
 pub(crate) mod wasm;
 
+use std::process::Command;
+
+use crate::command;
 use crate::error::Error;
 use crate::step::{say, step};
 use crate::workspace::Workspace;
@@ -14,8 +18,28 @@ use crate::workspace::Workspace;
 /// Looks for everything and installs what is missing.
 pub(crate) fn run(workspace: &Workspace) -> Result<(), Error> {
     step("set-up", || {
+        program("git", "git", "git")?;
+        program("cc", "a C compiler", "gcc")?;
         let toolchain = wasm::find_or_install(workspace)?;
         say(format!("components are built by {toolchain}"));
+        let python = python::for_tests(workspace)?;
+        say(format!("suites are run by {}", workspace.shown(&python)));
         Ok(())
     })
+}
+
+/// Sees to it that `name` can be run; `package` is Debian's that has it.
+fn program(name: &str, what: &str, package: &str) -> Result<(), Error> {
+    let there = || command::ask(Command::new(name).arg("--version")).is_some();
+    if there() {
+        return Ok(());
+    }
+    // The C compiler is of no use without the headers of the C library.
+    let packages: &[&str] = if name == "cc" { &[package, "libc6-dev"] } else { &[package] };
+    apt::install(what, packages)?;
+    if there() {
+        Ok(())
+    } else {
+        Err(Error::Missing { what: what.to_owned(), remedy: apt::by_hand(packages) })
+    }
 }

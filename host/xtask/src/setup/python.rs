@@ -1,0 +1,60 @@
+//! Python with pytest, in virtual environments of our own: one in the build folder for the tests, one in the demo's
+//! project. The machine's own Python gets nothing installed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::apt;
+use crate::command;
+use crate::error::Error;
+use crate::step::say;
+use crate::workspace::Workspace;
+
+/// The packages, each with its exact version.
+const PACKAGES: &str = include_str!("../../python-packages.txt");
+
+/// The tests' environment: `venv` in the build folder, made or brought up to date. Returns its interpreter.
+pub(crate) fn for_tests(workspace: &Workspace) -> Result<PathBuf, Error> {
+    environment(&workspace.target().join("venv"))
+}
+
+/// A virtual environment in `folder` that has the packages. Returns its interpreter.
+pub(crate) fn environment(folder: &Path) -> Result<PathBuf, Error> {
+    let interpreter = folder.join("bin/python");
+    let stamp = folder.join("made-of.txt");
+    let complete = fs::read_to_string(&stamp).is_ok_and(|made_of| made_of == PACKAGES);
+    // Its interpreter is a link to the machine's, which may have gone away since.
+    if complete && command::ask(Command::new(&interpreter).arg("--version")).is_some() {
+        return Ok(interpreter);
+    }
+    let python = python_with_venv()?;
+    say(format!("making a Python environment with pytest in {}", folder.display()));
+    let mut make = Command::new(python);
+    make.args(["-m", "venv", "--clear"]).arg(folder);
+    command::watch("making the Python environment", &mut make)?;
+    let list = folder.join("packages.txt");
+    fs::write(&list, PACKAGES).map_err(Error::file(&list))?;
+    let mut install = Command::new(&interpreter);
+    install
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "-r"])
+        .arg(&list);
+    command::watch("installing pytest", &mut install)?;
+    fs::write(&stamp, PACKAGES).map_err(Error::file(&stamp))?;
+    Ok(interpreter)
+}
+
+/// The machine's Python, with what it needs to make virtual environments.
+fn python_with_venv() -> Result<&'static str, Error> {
+    let usable = || command::ask(Command::new("python3").args(["-c", "import venv, ensurepip"])).is_some();
+    if !usable() {
+        apt::install("Python 3 with its venv module", &["python3", "python3-venv"])?;
+    }
+    if usable() {
+        return Ok("python3");
+    }
+    Err(Error::Missing {
+        what: "Python 3 with its venv module".to_owned(),
+        remedy: apt::by_hand(&["python3", "python3-venv"]),
+    })
+}
