@@ -19,7 +19,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const MAX_RANDOM: u32 = 4_096;
 
 /// A process that a component started and has a handle of. Dropping it ends the process tree.
-pub(crate) struct RunningChild {
+#[allow(unreachable_pub, reason = "the generated bindings name it in a public place")]
+pub struct RunningChild {
     child: Child,
     entered: Entered,
     on_ledger: bool,
