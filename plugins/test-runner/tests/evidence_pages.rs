@@ -1,6 +1,8 @@
 //! The tables in `docs/evidence/` are the rows of the code. `UPDATE_EVIDENCE=1 cargo test -p stagewright-test-runner
 //! --test evidence_pages` writes them anew.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at what it did not expect")]
+
 use std::path::Path;
 
 use stagewright_test_runner::rules::Rule;

@@ -4,6 +4,8 @@
 //! folders and hosts renamed. What jest, vitest and mocha print is given here in their documented form. At the end of each
 //! list, every row of the table must have been reached.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
