@@ -71,9 +71,19 @@ fn pytest<C: Files>(files: &C) -> Option<String> {
         return Some(name.clone());
     }
     let mut budget = MAX_FOLDERS;
-    ["tests", "test", "testing", "src"]
-        .iter()
-        .find_map(|folder| test_file(files, folder, MAX_DEPTH, &mut budget))
+    let in_places = |places: &[String], budget: &mut u32| {
+        places.iter().find_map(|folder| test_file(files, folder, MAX_DEPTH, budget))
+    };
+    let usual = ["tests", "test", "testing", "src"].map(str::to_owned);
+    if let Some(found) = in_places(&usual, &mut budget) {
+        return Some(found);
+    }
+    // A Python package may have its tests inside; other repositories' scripts are none.
+    let is_package =
+        here.iter().any(|name| matches!(name.as_str(), "pyproject.toml" | "setup.py" | "setup.cfg"));
+    let folders = files.names(Area::Worktree, "", FileKind::Directory);
+    let folders = folders.into_iter().filter(|name| !name.starts_with('.') && name != "node_modules");
+    if is_package { in_places(&folders.collect::<Vec<_>>(), &mut budget) } else { None }
 }
 
 /// The names that pytest collects by itself.
@@ -123,6 +133,7 @@ mod tests {
         assert_eq!(found(&[("tox.ini", "[pytest]\n")]), ["pytest"]);
         assert_eq!(found(&[("test_a.py", "")]), ["pytest"]);
         assert_eq!(found(&[("tests/unit/deep/test_a.py", "")]), ["pytest"]);
+        assert_eq!(found(&[("setup.py", ""), ("pkg/tests/test_a.py", "")]), ["pytest"]);
         assert_eq!(found(&[("Cargo.toml", "")]), ["cargo-test"]);
         assert_eq!(found(&[("Cargo.toml", ""), (".config/nextest.toml", "")]), ["nextest"]);
         assert_eq!(found(&[("go.mod", "")]), ["go-test"]);
@@ -133,6 +144,7 @@ mod tests {
     fn files_that_only_look_alike_say_nothing() {
         assert!(found(&[("pyproject.toml", "[build-system]\n"), ("src/pkg/__init__.py", "")]).is_empty());
         assert!(found(&[("tests/data/readme.txt", "")]).is_empty());
+        assert!(found(&[("tools/test_a.py", "")]).is_empty());
         let init = r#"{"scripts": {"test": "echo \"Error: no test specified\" && exit 1"}}"#;
         assert!(found(&[("package.json", init)]).is_empty());
         assert!(found(&[("package.json", "{")]).is_empty());

@@ -146,6 +146,29 @@ fn a_strict_expected_failure_that_passes_is_a_fail() {
 }
 
 #[test]
+fn subtests_are_parts_of_their_test() {
+    let test = |body: &str| {
+        format!(
+            "import unittest\nclass T(unittest.TestCase):\n    def test_a(self):\n        for n in range(5):\n            \
+             with self.subTest(n=n):\n                {body}\n    def test_b(self): pass\n"
+        )
+    };
+    let (told, outcome, _) = judged_with(&[("test_a.py", &test("self.assertGreater(n, -1)"))], json!({}));
+    assert_eq!(told, "pass:all-passed", "{outcome:#?}");
+    let Outcome::Verdict(report) = outcome else { unreachable!() };
+    assert_eq!(report.tally.passed, 2);
+    becomes(&[("test_a.py", &test("self.assertGreater(n, 2)"))], "fail:tests-failed");
+    becomes(&[("test_a.py", &test("if n == 3: self.skipTest('three')"))], "pass:all-passed");
+}
+
+#[test]
+fn a_test_counts_once_whatever_its_phases_say() {
+    let fixture = "import pytest\n@pytest.fixture\ndef f():\n    yield\n    pytest.skip('late')\n\
+                   def test_a(f): pass\ndef test_b(): pass\n";
+    becomes(&[("test_a.py", fixture)], "pass:all-passed");
+}
+
+#[test]
 fn an_expected_failure_that_passes_counts_as_passed() {
     becomes(&[("test_a.py", "import pytest\n@pytest.mark.xfail\ndef test_a(): pass\n")], "pass:all-passed");
 }

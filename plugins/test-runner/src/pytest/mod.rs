@@ -31,7 +31,8 @@ pub(crate) fn run<C: Host + Process + Files>(bench: &Bench<'_, C>) -> Finding {
         Ok(()) => watch(bench.host, &command, &mut follower),
         Err(failure) => crate::ending::Ending::NotStarted(failure),
     };
-    let session = follower.session;
+    let mut session = follower.session;
+    session.end();
     let junit = match bench.host.read_whole(Area::Scratch, &names.junit, junit::MAX_BYTES) {
         Ok(bytes) => junit::read(&bytes),
         Err(failure) if failure.kind == stagewright_sdk::FailureKind::NotFound => Junit::Missing,

@@ -3,6 +3,8 @@
 //! A line without the run's nonce, or one that is no event, is not counted. Code under test shares the reporter's process and
 //! can write whatever it likes here; this is proof against accident and not against forgery.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use stagewright_sdk::CheckState;
 
@@ -68,6 +70,19 @@ pub struct Session {
     pub last: String,
     /// Lines that are no events of this run.
     pub strange_lines: u64,
+    /// Subtests that were skipped. pytest's JUnit file calls the whole test skipped then, the session does not.
+    pub skipped_subtests: u64,
+    /// Tests that have not ended.
+    open: BTreeMap<String, Open>,
+}
+
+/// A test that has not ended.
+#[derive(Clone, Debug, Default)]
+struct Open {
+    bad: bool,
+    passed: bool,
+    skipped: Option<String>,
+    ms: u64,
 }
 
 impl Session {
@@ -92,7 +107,12 @@ impl Session {
             }
             "collect-skip" => self.tests.add(&event.id, CheckState::Skipped, "", 0),
             "result" => self.result(event),
-            "end" => self.done = self.done.saturating_add(1),
+            "end" => {
+                self.done = self.done.saturating_add(1);
+                if let Some(open) = self.open.remove(&event.id) {
+                    self.close(&event.id, open);
+                }
+            }
             "worker-down" if event.crashed => self.crash_codes.extend(event.code),
             "conftest-error" => self.conftest_error = Some(event.detail),
             "interrupted" => self.interrupted = Some(event.by),
@@ -109,30 +129,55 @@ impl Session {
         }
     }
 
-    /// One result: the same count as pytest's own JUnit writer makes, so that the two can be compared.
+    /// One result. What is bad counts at once; otherwise a test counts at its end, once, as in pytest's JUnit file:
+    /// skipped if any of its phases was, else passed.
     fn result(&mut self, event: Event) {
-        let in_call = event.when == "call";
-        let (state, name) = match event.outcome.as_str() {
-            "passed" if in_call => (CheckState::Passed, event.id.clone()),
-            "skipped" => (CheckState::Skipped, event.id.clone()),
-            "failed" if in_call => (CheckState::Failed, event.id.clone()),
-            // What xdist makes up for a worker that went away has no phase.
-            "failed" if event.when == "???" => {
-                self.crashes = self.crashes.saturating_add(1);
-                (CheckState::Failed, event.id.clone())
+        let Event { id, when, outcome, detail, .. } = event;
+        let of_subtest = if event.subtest { " (subtest)" } else { "" };
+        match outcome.as_str() {
+            "failed" => {
+                self.open.entry(id.clone()).or_default().bad = true;
+                // What xdist makes up for a worker that went away has no phase, and no end.
+                self.crashes = self.crashes.saturating_add(u64::from(when == "???"));
+                let of_code = when == "call" || when == "???";
+                let (state, phase) = if of_code {
+                    (CheckState::Failed, String::new())
+                } else {
+                    (CheckState::Errored, format!(" ({when})"))
+                };
+                self.tests.add(&format!("{id}{of_subtest}{phase}"), state, &detail, event.ms);
             }
-            "failed" => (CheckState::Errored, format!("{} ({})", event.id, event.when)),
-            // A try that is run again decides nothing.
-            _ => return,
-        };
-        let detail = if event.xfail && state == CheckState::Skipped && event.detail.is_empty() {
-            "expected failure"
-        } else {
-            &event.detail
-        };
-        let name = if event.subtest { format!("{name} (subtest)") } else { name };
-        self.tests.add(&name, state, detail, event.ms);
-        self.last = event.id;
+            "skipped" if event.subtest => self.skipped_subtests = self.skipped_subtests.saturating_add(1),
+            "skipped" => {
+                let open = self.open.entry(id.clone()).or_default();
+                open.skipped = Some(if event.xfail { "expected failure".to_owned() } else { detail });
+                open.ms = event.ms;
+            }
+            "passed" if when == "call" && !event.subtest => {
+                let open = self.open.entry(id.clone()).or_default();
+                open.passed = true;
+                open.ms = event.ms;
+            }
+            // A try that is run again decides nothing, and a part that passed is not yet a test.
+            _ => {}
+        }
+        self.last = id;
+    }
+
+    fn close(&mut self, id: &str, open: Open) {
+        match open {
+            Open { bad: true, .. } => {}
+            Open { skipped: Some(why), ms, .. } => self.tests.add(id, CheckState::Skipped, &why, ms),
+            Open { passed: true, ms, .. } => self.tests.add(id, CheckState::Passed, "", ms),
+            _ => {}
+        }
+    }
+
+    /// The process is gone: tests whose end was not seen count as far as they came.
+    pub fn end(&mut self) {
+        for (id, open) in std::mem::take(&mut self.open) {
+            self.close(&id, open);
+        }
     }
 
     /// Whether all that failed are tests whose worker somebody killed (and did not crash by itself).
