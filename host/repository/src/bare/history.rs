@@ -1,0 +1,206 @@
+//! Questions about branches, commits and what differs between them.
+
+use stagewright_engine::name::{BranchName, CommitId, WorkItem};
+
+use super::{Bare, commit_id, host_ref, source_ref};
+use crate::error::{Error, shown};
+use crate::suite_files::{SuiteFile, kind_of};
+
+/// Where all artifacts of a repository lie.
+pub(crate) const ARTIFACTS: &str = "docs/work-items/";
+
+impl Bare {
+    /// The user's branches, in alphabetical order. A name that the host can't use is left out.
+    pub async fn branches(&self) -> Result<Vec<BranchName>, Error> {
+        let ask = self.git.quick(&self.path).args([
+            "for-each-ref",
+            "--format=%(refname:lstrip=3)",
+            "refs/source/heads/",
+        ]);
+        let answer = ask.run().await?;
+        let text = String::from_utf8_lossy(&answer.stdout);
+        Ok(text.lines().filter_map(|name| BranchName::new(name).ok()).collect())
+    }
+
+    /// The head of a branch: the user's, or the host's artifact commits on top of it.
+    ///
+    /// The host's commits count as long as they stand on the user's head and differ from it by artifacts only. A
+    /// user who commits, rewrites the branch or takes commits back is always the one who is followed.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRevision`] if the user has no such branch.
+    pub async fn head(&self, branch: &BranchName) -> Result<CommitId, Error> {
+        let user = self.source_head(branch).await?;
+        match self.reference(&host_ref(branch)).await? {
+            Some(host) if host == user => Ok(user),
+            Some(host)
+                if self.is_ancestor(&user, &host).await? && self.only_artifacts(&user, &host).await? =>
+            {
+                Ok(host)
+            }
+            _ => Ok(user),
+        }
+    }
+
+    /// The head of a branch in the user's repository, as it was when the copy was opened.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRevision`] if the user has no such branch.
+    pub async fn source_head(&self, branch: &BranchName) -> Result<CommitId, Error> {
+        match self.reference(&source_ref(branch)).await? {
+            Some(commit) => Ok(commit),
+            None => Err(self.no_such_revision(branch.as_str()).await),
+        }
+    }
+
+    /// The commit that a text names: a branch first, then a tag, then any revision that git understands, such as an
+    /// abbreviated commit.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRevision`], with branches that there are.
+    pub async fn resolve(&self, revision: &str) -> Result<CommitId, Error> {
+        if let Ok(branch) = BranchName::new(revision)
+            && self.reference(&source_ref(&branch)).await?.is_some()
+        {
+            return self.head(&branch).await;
+        }
+        // A leading dash, a NUL or an empty text can't name anything, and a NUL can't be an argument.
+        if !revision.is_empty() && !revision.starts_with('-') && !revision.contains('\0') {
+            for name in [format!("refs/tags/{revision}"), revision.to_owned()] {
+                // An ambiguous abbreviation makes git fail and not answer "no": that is no commit either.
+                if let Ok(Some(commit)) = self.reference(&name).await {
+                    return Ok(commit);
+                }
+            }
+        }
+        Err(self.no_such_revision(revision).await)
+    }
+
+    /// The newest commit that both have in their history, if there is one.
+    pub async fn merge_base(&self, a: &CommitId, b: &CommitId) -> Result<Option<CommitId>, Error> {
+        let answer = self.git.quick(&self.path).args(["merge-base", a.as_str(), b.as_str()]).answer().await?;
+        match answer.status.code() {
+            Some(0) => Ok(Some(commit_id("merge-base", &answer)?)),
+            Some(1) => Ok(None),
+            _ => Err(answer.into_error().into()),
+        }
+    }
+
+    /// Whether `old` is `new` or in its history.
+    pub async fn is_ancestor(&self, old: &CommitId, new: &CommitId) -> Result<bool, Error> {
+        let ask =
+            self.git.quick(&self.path).args(["merge-base", "--is-ancestor", old.as_str(), new.as_str()]);
+        let answer = ask.answer().await?;
+        match answer.status.code() {
+            Some(0) => Ok(true),
+            Some(1) => Ok(false),
+            _ => Err(answer.into_error().into()),
+        }
+    }
+
+    /// The paths that differ between two commits' trees, as git has them: any bytes but NUL. A renamed file counts
+    /// with both names.
+    pub async fn changed_paths(&self, a: &CommitId, b: &CommitId) -> Result<Vec<Vec<u8>>, Error> {
+        let ask = self.git.quick(&self.path).args([
+            "diff-tree",
+            "-r",
+            "-z",
+            "--name-only",
+            "--no-renames",
+            "--no-ext-diff",
+        ]);
+        let answer =
+            ask.args(["--no-textconv", "--ignore-submodules=none", a.as_str(), b.as_str()]).run().await?;
+        Ok(answer.records().map(<[u8]>::to_vec).collect())
+    }
+
+    /// Whether the trees of two commits differ in nothing but artifacts of `work_item` (E5). Equal trees do.
+    ///
+    /// This is the proof that a commit is one of the host's own; its author's name is none.
+    pub async fn only_artifacts_between(
+        &self,
+        a: &CommitId,
+        b: &CommitId,
+        work_item: &WorkItem,
+    ) -> Result<bool, Error> {
+        let folder = format!("{ARTIFACTS}{work_item}/");
+        let changed = self.changed_paths(a, b).await?;
+        Ok(changed.iter().all(|path| path.starts_with(folder.as_bytes())))
+    }
+
+    /// The same for the artifacts of any work item.
+    pub(crate) async fn only_artifacts(&self, a: &CommitId, b: &CommitId) -> Result<bool, Error> {
+        let changed = self.changed_paths(a, b).await?;
+        Ok(changed.iter().all(|path| path.starts_with(ARTIFACTS.as_bytes())))
+    }
+
+    /// The files that differ between two commits and decide how a suite runs: `conftest.py`, runner
+    /// configuration, lock files, CI files.
+    pub async fn touched_suite_files(
+        &self,
+        base: &CommitId,
+        commit: &CommitId,
+    ) -> Result<Vec<SuiteFile>, Error> {
+        let changed = self.changed_paths(base, commit).await?;
+        let files = changed.iter().filter_map(|path| {
+            let path = String::from_utf8_lossy(path);
+            kind_of(&path).map(|kind| SuiteFile { kind, path: path.into_owned() })
+        });
+        Ok(files.collect())
+    }
+
+    /// The names of what lies in a folder of a commit, folders with a trailing `/`. An empty `folder` is the top;
+    /// a folder that is not there has nothing in it.
+    pub async fn list(&self, commit: &CommitId, folder: &str) -> Result<Vec<String>, Error> {
+        let folder = folder.trim_matches('/');
+        let mut ask = self.git.quick(&self.path).args(["ls-tree", "-z", commit.as_str()]);
+        if !folder.is_empty() {
+            ask = ask.arg("--").arg(format!("{folder}/"));
+        }
+        let answer = ask.run().await?;
+        let names = answer.records().filter_map(|record| {
+            let text = String::from_utf8_lossy(record);
+            let (facts, path) = text.split_once('\t')?;
+            let name = path.rsplit('/').next()?;
+            Some(if facts.contains(" tree ") { format!("{name}/") } else { name.to_owned() })
+        });
+        Ok(names.collect())
+    }
+
+    /// The text of a file in a commit; `None` if there is no such file. A symbolic link's text is its target.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] if it has more than `limit` bytes.
+    pub async fn read_file(
+        &self,
+        commit: &CommitId,
+        path: &str,
+        limit: u64,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let object = format!("{commit}:{path}");
+        if path.contains(['\0', '\n']) {
+            return Ok(None);
+        }
+        let ask = self.git.quick(&self.path).args(["cat-file", "--batch-check=%(objecttype) %(objectsize)"]);
+        let answer = ask.input(format!("{object}\n")).run().await?.line();
+        let Some(size) = answer.strip_prefix("blob ") else { return Ok(None) };
+        let size: u64 = size
+            .parse()
+            .map_err(|_| Error::Unexpected { question: "cat-file", answer: shown(answer.as_bytes()) })?;
+        if size > limit {
+            return Err(Error::TooLarge { path: shown(path.as_bytes()), commit: commit.clone(), limit });
+        }
+        Ok(Some(self.git.quick(&self.path).args(["cat-file", "blob", &object]).run().await?.stdout))
+    }
+
+    async fn no_such_revision(&self, name: &str) -> Error {
+        let branches = self.branches().await.unwrap_or_default();
+        let shown_branches: Vec<&str> = branches.iter().take(8).map(BranchName::as_str).collect();
+        let more = if branches.len() > 8 { ", …" } else { "" };
+        let near = match shown_branches.is_empty() {
+            true => String::new(),
+            false => format!("; its branches are {}{more}", shown_branches.join(", ")),
+        };
+        Error::NoSuchRevision { repository: self.source.top.clone(), name: shown(name.as_bytes()), near }
+    }
+}

@@ -1,0 +1,204 @@
+//! The host's bare copy of a repository: the only repository in which the host runs git.
+//!
+//! ```text
+//! refs/source/heads/*   the user's branches, as they were at the last fetch
+//! refs/source/detached  the commit of a checkout that is on no branch
+//! refs/host/heads/*     the same branches with the host's artifact commits on top
+//! refs/tags/*           the user's tags
+//! ```
+//!
+//! Objects are never pruned, because clones borrow them. Two processes may use one copy at the same time: what
+//! changes it happens under its [lock](lock), everything else only reads.
+
+mod commit;
+mod deliver;
+mod history;
+mod lock;
+
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use stagewright_engine::name::{BranchName, CommitId, RepoName};
+
+pub use commit::{ArtifactCommit, Author};
+pub use deliver::{Delivery, Refusal};
+
+use crate::error::{Error, shown};
+use crate::git::{self, Git};
+use crate::source::{self, Facade, Head, Purpose, Source};
+use lock::Lock;
+
+/// The folder with the host's bare copies, one for each repository's name.
+#[derive(Clone, Debug)]
+pub struct Repositories {
+    git: Git,
+    folder: PathBuf,
+}
+
+/// One bare copy, brought up to date with the user's repository when it was opened.
+#[derive(Clone, Debug)]
+pub struct Bare {
+    pub(crate) git: Git,
+    pub(crate) path: PathBuf,
+    pub(crate) source: Source,
+}
+
+impl Repositories {
+    /// Keeps the copies in `folder`, which is made, closed to other users, if it is missing. It must be writable
+    /// by the host only.
+    ///
+    /// # Errors
+    /// [`Error::Files`] if the folder can't be made.
+    pub fn new(git: Git, folder: &Path) -> Result<Self, Error> {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|source| Error::files("creating", folder, source))?;
+        let folder = folder.canonicalize().map_err(|source| Error::files("opening", folder, source))?;
+        Ok(Self { git, folder })
+    }
+
+    /// The git that is used.
+    pub fn git(&self) -> &Git {
+        &self.git
+    }
+
+    /// Finds the user's repository at `path` or above it and brings the copy called `name` up to date with it.
+    ///
+    /// Nothing is written into the user's repository, and nothing that is configured in it is executed. Branches
+    /// that were rewritten are followed, deleted ones are dropped. A process that is killed in the middle leaves a
+    /// copy that the next call mends.
+    ///
+    /// # Errors
+    /// [`source::Error`] for a repository that can't be used, [`Error::Busy`] if another process holds the copy's
+    /// lock for too long, and what git says.
+    pub async fn open(&self, name: &RepoName, path: &Path) -> Result<Bare, Error> {
+        let source = Source::find(&self.git, path).await?;
+        let mut bare = Bare { git: self.git.clone(), path: self.folder.join(format!("{name}.git")), source };
+        let lock = Lock::take(&bare.path).await?;
+        bare.make_if_missing().await?;
+        bare.fetch(&lock).await?;
+        lock.release();
+        Ok(bare)
+    }
+}
+
+impl Bare {
+    /// The copy's folder. Clones read its objects, so a run must be able to read, and not to write, `objects` in it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The user's repository, as it was when this copy was opened.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    async fn make_if_missing(&self) -> Result<(), Error> {
+        let format = &self.source.format.objects;
+        if self.path.join("HEAD").exists() {
+            let answer = self.git.quick(&self.path).args(["rev-parse", "--show-object-format"]).run().await?;
+            let was = answer.line();
+            if was != *format {
+                let (path, now, copy) = (self.source.top.clone(), format.clone(), self.path.clone());
+                return Err(source::Error::FormatChanged { path, now, was, copy }.into());
+            }
+            return Ok(());
+        }
+        // Made aside and moved into place, so that a copy that is there is whole.
+        let aside = self.path.with_extension("new");
+        crate::removal::remove_blocking(&aside)?;
+        let init = self.git.outside().args(["init", "--quiet", "--bare", "--template="]);
+        init.arg(format!("--object-format={format}")).arg(&aside).run().await?;
+        std::fs::rename(&aside, &self.path).map_err(|source| Error::files("creating", &self.path, source))
+    }
+
+    async fn fetch(&mut self, lock: &Lock) -> Result<(), Error> {
+        let facade = Facade::make(&self.source, &self.path.with_extension("source"), Purpose::Read)?;
+        let mut fetch = self.git.transfer(&self.path).holding(lock.file()?).args([
+            "fetch",
+            "--quiet",
+            "--force",
+            "--prune",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-auto-maintenance",
+            "--no-recurse-submodules",
+            "--update-shallow",
+        ]);
+        if self.path.join("shallow").exists() && !self.source.shallow {
+            fetch = fetch.arg("--unshallow");
+        }
+        fetch =
+            fetch.arg(facade.path()).args(["+refs/heads/*:refs/source/heads/*", "+refs/tags/*:refs/tags/*"]);
+        if matches!(self.source.head, Head::Detached { .. }) {
+            fetch = fetch.arg("+HEAD:refs/source/detached");
+        }
+        let answer = fetch.answer().await?;
+        if !answer.status.success() {
+            let (path, said) = (self.source.top.clone(), answer.said());
+            return Err(match self.source.format.partial {
+                true => source::Error::Partial { path, said }.into(),
+                false => answer.into_error().into(),
+            });
+        }
+        self.drop_stale_host_branches(lock).await?;
+        self.look_up_head().await
+    }
+
+    /// Forgets artifact commits of branches that the user has deleted: such a branch's name must be free for a
+    /// branch below it (`a` and `a/b` can't both be).
+    async fn drop_stale_host_branches(&self, lock: &Lock) -> Result<(), Error> {
+        const SOURCE: &str = "refs/source/heads/";
+        const HOST: &str = "refs/host/heads/";
+        let format = "--format=%(refname)";
+        let answer = self.git.quick(&self.path).args(["for-each-ref", format, SOURCE, HOST]).run().await?;
+        let text = String::from_utf8_lossy(&answer.stdout);
+        let (sources, hosts): (Vec<&str>, Vec<&str>) =
+            text.lines().partition(|name| name.starts_with(SOURCE));
+        for host in hosts {
+            let name = host.strip_prefix(HOST).unwrap_or(host);
+            if sources.binary_search(&format!("{SOURCE}{name}").as_str()).is_err() {
+                let delete = self.git.quick(&self.path).holding(lock.file()?);
+                delete.args(["update-ref", "--no-deref", "-d", host]).run().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn look_up_head(&mut self) -> Result<(), Error> {
+        let name = match &self.source.head {
+            Head::Detached { .. } => return Ok(()),
+            Head::Branch { name, .. } => name.clone(),
+        };
+        let commit = self.reference(&source_ref(&name)).await?;
+        if commit.is_none() && self.branches().await?.is_empty() {
+            return Err(source::Error::Empty { path: self.source.top.clone() }.into());
+        }
+        self.source.head = Head::Branch { name, commit };
+        Ok(())
+    }
+
+    /// The commit that a full ref name stands on, if there is one.
+    pub(crate) async fn reference(&self, name: &str) -> Result<Option<CommitId>, Error> {
+        let question = format!("{name}^{{commit}}");
+        let ask = self.git.quick(&self.path).args(["rev-parse", "--verify", "--quiet", "--end-of-options"]);
+        let answer = ask.arg(question).answer().await?;
+        match answer.status.code() {
+            Some(0) => Ok(Some(commit_id("rev-parse", &answer)?)),
+            Some(1) => Ok(None),
+            _ => Err(answer.into_error().into()),
+        }
+    }
+}
+
+pub(crate) fn source_ref(branch: &BranchName) -> String {
+    format!("refs/source/heads/{branch}")
+}
+
+pub(crate) fn host_ref(branch: &BranchName) -> String {
+    format!("refs/host/heads/{branch}")
+}
+
+/// The commit or object that git answered with.
+pub(crate) fn commit_id(question: &'static str, answer: &git::Output) -> Result<CommitId, Error> {
+    CommitId::new(answer.line()).map_err(|_| Error::Unexpected { question, answer: shown(&answer.stdout) })
+}
