@@ -1,4 +1,5 @@
-//! Builds the components: the built-in producers, and the guests that attack the host in its tests.
+//! Builds the components: the built-in producers, the guests that attack the host in its tests, and those that are
+//! measured.
 //!
 //! Each is compiled for `wasm32-unknown-unknown` into a build folder of its own (its compiler may be another one than
 //! the host's), wrapped as a component, and laid where it is looked for: `components/` beside the programs, with a
@@ -29,14 +30,16 @@ enum Makes {
     /// Its library becomes the built-in producer of this name and is installed with the programs.
     Producer(&'static str),
     /// Each of its `cdylib` targets (library or example) becomes a component of that target's name, in this folder of
-    /// `components/` in the build folder. They are for tests and are never installed.
-    Attackers(&'static str),
+    /// `components/` in the build folder. They are for tests and measurements and are never installed.
+    ForTests(&'static str),
 }
 
 /// Everything that is compiled to a component.
 const GUESTS: &[Guest] = &[
     Guest { package: "stagewright-test-runner", makes: Makes::Producer("test-runner") },
-    Guest { package: "stagewright-hostile", makes: Makes::Attackers("hostile") },
+    Guest { package: "stagewright-hostile", makes: Makes::ForTests("hostile") },
+    Guest { package: "stagewright-bench-returns", makes: Makes::ForTests("bench") },
+    Guest { package: "stagewright-bench-starts-true", makes: Makes::ForTests("bench") },
 ];
 
 /// Builds all of them and installs the producers beside the programs of `profile`, and of every profile that was
@@ -65,7 +68,7 @@ fn build(workspace: &Workspace, toolchain: &Toolchain) -> Result<Vec<Made>, Erro
         for module in own {
             let (producer, name) = match guest.makes {
                 Makes::Producer(name) => (Some(name), PathBuf::from(name)),
-                Makes::Attackers(folder) => (None, Path::new(folder).join(module.name.replace('_', "-"))),
+                Makes::ForTests(folder) => (None, Path::new(folder).join(module.name.replace('_', "-"))),
             };
             let file = workspace.target().join("components").join(name).with_extension("wasm");
             if let Some(folder) = file.parent() {
@@ -102,11 +105,8 @@ fn modules(workspace: &Workspace, toolchain: &Toolchain) -> Result<Vec<Module>, 
     build.current_dir(workspace.root()).arg("--message-format=json-render-diagnostics");
     for guest in present(workspace) {
         build.args(["--package", guest.package]);
-        if matches!(guest.makes, Makes::Attackers(_)) {
-            build.arg("--examples");
-        }
     }
-    build.arg("--lib");
+    build.args(["--lib", "--examples"]);
     let messages = command::read("compiling the components", &mut build)?;
     Ok(messages.lines().filter_map(|line| module(workspace, &serde_json::from_str(line).ok()?)).collect())
 }

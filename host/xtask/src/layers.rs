@@ -41,6 +41,8 @@ const LAYERS: &[Layer] = &[
         package: "stagewright-bench",
         ours: &["stagewright-capability", "stagewright-engine", "stagewright-sandbox", "stagewright-store"],
     },
+    Layer { package: "stagewright-bench-returns", ours: &["stagewright-sdk"] },
+    Layer { package: "stagewright-bench-starts-true", ours: &["stagewright-sdk"] },
     Layer { package: "xtask", ours: &[] },
     Layer { package: "xtask-componentize", ours: &[] },
 ];

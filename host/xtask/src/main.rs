@@ -10,6 +10,7 @@
     reason = "the tasks of a checkout talk to the one who runs them"
 )]
 
+mod bench;
 mod build;
 mod command;
 mod components;
@@ -64,6 +65,11 @@ enum Task {
         /// Run only the tests whose name contains this
         filter: Option<String>,
     },
+    /// Measure against bare baselines, and write docs/benchmarks.md
+    Bench {
+        /// The bars, such as B1; all if none is named
+        names: Vec<String>,
+    },
     /// Check which crate depends on which
     CheckLayers,
 }
@@ -90,6 +96,7 @@ fn perform(task: Task) -> Result<(), Error> {
         }
         Task::Demo => demo::run(&workspace),
         Task::Test { quick, filter } => test::run(&workspace, &Selection { quick, filter }),
+        Task::Bench { names } => bench::run(&workspace, &names),
         Task::CheckLayers => layers::run(&workspace),
     }
 }
