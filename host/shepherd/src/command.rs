@@ -16,7 +16,7 @@ use rustix::process::{
 };
 use stagewright_shepherd::protocol::Request;
 
-use crate::confine;
+use crate::{confine, privilege};
 
 /// Signals that somebody might send to the shepherd's group, and that must not end it.
 const IGNORED: [libc::c_int; 6] =
@@ -93,6 +93,7 @@ pub(crate) fn start(request: &Request) -> Result<Leader, StartError> {
         if let Some(max) = max_processes {
             setrlimit(Resource::Nproc, Rlimit { current: Some(max), maximum: Some(max) })?;
         }
+        privilege::lay_down()?;
         rustix::thread::set_no_new_privs(true)?;
         if let Some(confinement) = confinement.take().flatten()
             && !confinement.enforce()?

@@ -2,6 +2,7 @@
 
 mod command;
 mod confine;
+mod privilege;
 mod tree;
 
 use std::io::{ErrorKind, Read, Write};

@@ -41,6 +41,43 @@ pub struct Grant {
 pub struct Program {
     /// What is executed: an absolute path.
     pub path: PathBuf,
+    /// Patterns of which every argument must match one; `*` stands for any text. `None` allows any argument.
+    pub args: Option<Vec<String>>,
+}
+
+impl Program {
+    /// The program at this path, with any arguments.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, args: None }
+    }
+
+    /// Refuses an argument that matches no pattern.
+    pub(super) fn check_args(&self, name: &str, args: &[String]) -> Result<(), Failure> {
+        let Some(patterns) = &self.args else { return Ok(()) };
+        match args.iter().find(|arg| !patterns.iter().any(|pattern| matches(pattern, arg))) {
+            None => Ok(()),
+            Some(arg) => {
+                let message = format!(
+                    "the argument {arg:?} of `{name}` is not granted; the operator can add a pattern for it to the \
+                     producer's grants.process.args"
+                );
+                Err(Failure::new(FailureKind::Denied, "argument-not-granted", message))
+            }
+        }
+    }
+}
+
+/// Whether `text` is what `pattern` describes; `*` stands for any text, also for none.
+fn matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or("");
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
 }
 
 /// How strictly processes are confined.
@@ -98,5 +135,24 @@ impl Grant {
         write.extend([place.clone.clone(), place.scratch.clone(), place.home.clone(), place.tmp.clone()]);
         write.extend(self.write.iter().cloned());
         (read, write)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_matches_whole_arguments_only() {
+        for (pattern, text) in
+            [("check", "check"), ("-j*", "-j8"), ("*", ""), ("a*b*c", "aXbYc"), ("a*", "a")]
+        {
+            assert!(matches(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in
+            [("check", "checks"), ("-j*", "x-j8"), ("a*b*c", "ac"), ("a*a", "a"), ("", "x")]
+        {
+            assert!(!matches(pattern, text), "{pattern} {text}");
+        }
     }
 }

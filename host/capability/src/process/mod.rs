@@ -80,6 +80,7 @@ impl Process {
             return Err(Failure::new(FailureKind::Cancelled, "cancelled", "the run is to end"));
         }
         let program = grant.program(&command.program)?;
+        program.check_args(&command.program, &command.args)?;
         let env = environment::build(grant, place, program, &command.env)?;
         check_strings(&command)?;
         if !program.path.is_file() {
