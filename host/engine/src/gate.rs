@@ -1,7 +1,9 @@
 //! Gates: the pure checks that read a stage's artifact and say whether the task goes on.
 //!
 //! A gate reads the artifact and nothing else (E3): the same text gives the same decision, whoever made it.
-//! What can't be read for certain is rejected, never taken for a PASS.
+//! What can't be read for certain is rejected: never a PASS, and no FAIL either. The host wrote the front matter
+//! itself, so an artifact that can't be read says something about the host or its disk and nothing about the
+//! code. The task stays where it is, held with the reason; whoever asked for a PASS did not get one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -114,5 +116,50 @@ impl FromStr for Gate {
 impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_gate_is_found_by_its_name_and_by_no_other() {
+        for gate in Gate::ALL {
+            assert_eq!(gate.name().parse(), Ok(gate));
+            assert_eq!(serde_json::to_value(gate).unwrap(), gate.name());
+        }
+        assert!("check_tests".parse::<Gate>().is_err());
+    }
+
+    #[test]
+    fn the_same_artifact_gives_the_same_decision_whoever_made_it() {
+        for gate in Gate::ALL {
+            let word = gate.key().word(Judgement::Pass);
+            for producer in ["test-runner", "llm-fallback", "somebody's own"] {
+                let artifact =
+                    format!("---\nproducer: {producer}\n{}: {word}\n---\nbody\n", gate.key().name());
+                assert_eq!(gate.judge(&artifact), GateDecision::Pass, "{gate} of {producer}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_gate_needs_its_own_key() {
+        let tests = "---\nresult: PASS\nstatus: PASS\nverdict: PASS\n---\n";
+        assert_eq!(Gate::CheckTestsPassed.judge(tests), GateDecision::Pass);
+        assert!(matches!(Gate::CheckStagingStatus.judge(tests), GateDecision::Rejected { .. }));
+        let staging = "---\nstaging_status: FAILED\n---\n";
+        assert_eq!(Gate::CheckStagingStatus.judge(staging), GateDecision::Fail);
+        assert!(matches!(Gate::CheckTestsPassed.judge(staging), GateDecision::Rejected { .. }));
+    }
+
+    #[test]
+    fn a_rejection_says_why() {
+        let GateDecision::Rejected { reason } = Gate::CheckTestsPassed.judge("---\nresult: GREEN\n---\n")
+        else {
+            panic!("it was not rejected")
+        };
+        assert_eq!(reason, "`result: GREEN` is unknown; it must be PASS or FAIL");
     }
 }

@@ -133,12 +133,41 @@ mod tests {
         }
     }
 
+    /// Where the lock can't be tried.
+    fn without_lock(process: ProcessProbe, earlier_boot: bool) -> Liveness {
+        liveness(Evidence { lock: LockProbe::Unknown, process, earlier_boot })
+    }
+
     #[test]
-    fn doubt_is_no_proof() {
-        let evidence =
-            Evidence { lock: LockProbe::Unknown, process: ProcessProbe::Elsewhere, earlier_boot: false };
-        assert_eq!(liveness(evidence), Liveness::Doubt);
+    fn without_a_lock_a_process_that_is_gone_from_this_very_namespace_is_death() {
+        assert_eq!(without_lock(ProcessProbe::Gone, false), Liveness::Dead);
+        assert_eq!(without_lock(ProcessProbe::Same, false), Liveness::Alive);
+    }
+
+    #[test]
+    fn without_a_lock_nothing_of_an_earlier_boot_lives() {
+        for process in PROCESSES {
+            assert_eq!(without_lock(process, true), Liveness::Dead);
+        }
+    }
+
+    #[test]
+    fn another_hosts_or_namespaces_process_ids_leave_doubt_and_doubt_is_no_proof() {
+        assert_eq!(without_lock(ProcessProbe::Elsewhere, false), Liveness::Doubt);
+    }
+
+    #[test]
+    fn only_death_gives_a_proof_and_it_names_the_dead() {
         let id = InstanceId::new(uuid::Uuid::from_u128(1));
-        assert_eq!(ProofOfDeath::from_evidence(id, evidence), None);
+        for lock in [LockProbe::Held, LockProbe::Free, LockProbe::Unknown] {
+            for process in PROCESSES {
+                for earlier_boot in [false, true] {
+                    let evidence = Evidence { lock, process, earlier_boot };
+                    let proof = ProofOfDeath::from_evidence(id, evidence);
+                    assert_eq!(proof.is_some(), liveness(evidence) == Liveness::Dead);
+                    assert!(proof.is_none_or(|proof| proof.instance() == id));
+                }
+            }
+        }
     }
 }

@@ -121,12 +121,84 @@ impl Ledger {
     }
 
     /// Whether it shows that something was looked at: a command that ended by itself or by its limits, a
-    /// probe that was answered, a remote command or a model call. Refusals and attachments are no work.
+    /// probe or a model that answered, a remote command. Refusals, silence and attachments are no work.
     pub fn shows_work(&self) -> bool {
         self.entries.iter().any(|entry| match &entry.act {
             Act::Command { exit, .. } => !exit.starts_with("lost") && exit != "cancelled",
-            Act::Probe { .. } | Act::Remote { .. } | Act::Model { .. } => true,
+            // A status is digits; anything else is the code of a failure.
+            Act::Probe { answer, .. } => answer.parse::<u16>().is_ok(),
+            Act::Model { answer, .. } => answer == "ok",
+            Act::Remote { .. } => true,
             Act::Attachment { .. } | Act::Refused { .. } => false,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger(acts: Vec<Act>) -> Ledger {
+        let mut ledger = Ledger::default();
+        for act in acts {
+            ledger.record(Entry { at_ms: 0, duration_ms: 1, act });
+        }
+        ledger
+    }
+
+    fn stream() -> Stream {
+        Stream { bytes: 0, sha256: "0".repeat(64) }
+    }
+
+    fn command(exit: &str) -> Act {
+        Act::Command {
+            program: "python".into(),
+            path: "/usr/bin/python3".into(),
+            args: vec!["-m".into(), "pytest".into()],
+            exit: exit.into(),
+            stdout: stream(),
+            stderr: stream(),
+            isolation: "none".into(),
+        }
+    }
+
+    fn probe(answer: &str) -> Act {
+        Act::Probe { endpoint: "staging".into(), path: "/health".into(), answer: answer.into() }
+    }
+
+    fn model(answer: &str) -> Act {
+        Act::Model { role: "tester".into(), answer: answer.into(), cost_micro_usd: 1 }
+    }
+
+    #[test]
+    fn a_command_that_ended_and_whoever_answered_are_work() {
+        for act in [command("code 1"), command("signal 9"), command("timed-out"), probe("503"), model("ok")] {
+            assert!(ledger(vec![act.clone()]).shows_work(), "{act:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_refused_cancelled_lost_or_unanswered_is_no_work() {
+        let acts = vec![
+            command("cancelled"),
+            command("lost: shepherd gone"),
+            probe("connection-refused"),
+            model("rate-limited"),
+            Act::Refused { call: "process.spawn".into(), code: "program-not-granted".into() },
+            Act::Attachment { name: "junit.xml".into(), content: stream() },
+        ];
+        assert!(!ledger(acts).shows_work());
+        assert!(!Ledger::default().shows_work());
+    }
+
+    #[test]
+    fn the_digest_tells_every_entry_and_their_order() {
+        let (one, two) = (command("code 0"), command("code 1"));
+        let digests = [vec![], vec![one.clone()], vec![one.clone(), two.clone()], vec![two, one]]
+            .map(|acts| ledger(acts).digest());
+        for (at, digest) in digests.iter().enumerate() {
+            assert!(!digests[..at].contains(digest));
+            assert_eq!(digest.len(), 64);
+        }
     }
 }

@@ -100,6 +100,11 @@ name! {
 }
 
 name! {
+    /// An edge effect, such as `merge`. Same form as a stage's name.
+    EffectName, check_effect
+}
+
+name! {
     /// A commit: 40 or 64 lower-case hex digits, never an abbreviation.
     CommitId, check_commit
 }
@@ -164,6 +169,10 @@ fn check_stage(text: &str) -> Result<(), InvalidName> {
 
 fn check_producer(text: &str) -> Result<(), InvalidName> {
     check_kebab("producer name", text)
+}
+
+fn check_effect(text: &str) -> Result<(), InvalidName> {
+    check_kebab("effect name", text)
 }
 
 fn check_commit(text: &str) -> Result<(), InvalidName> {

@@ -71,6 +71,10 @@ pub struct Hold {
 pub struct StageVerdict {
     /// Pass or fail.
     pub judgement: Judgement,
+    /// How many FAILs in a row this stage has had, this one counted; 0 for a PASS. What a stage that repeats
+    /// itself spends its attempts by.
+    #[serde(default)]
+    pub fails_in_a_row: u32,
     /// The commit that was examined.
     pub commit: CommitId,
     /// SHA-256 of the artifact's bytes in hex: a later change of it is noticed (A2).

@@ -1,185 +1,187 @@
-//! From a draft to a pipeline: every rule that a pipeline has to keep, and every breach with its place.
+//! From a draft to stages: every rule that a pipeline has to keep.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use toml::Spanned;
-
-use super::read::DraftStage;
-use super::{Stage, Work};
+use super::problem::{Findings, unknown};
+use super::read::{At, Draft, DraftStage};
+use super::{DEFAULT_ATTEMPTS, OnFail, Stage, Work};
 use crate::gate::Gate;
-use crate::name::{ProducerName, StageName};
+use crate::name::{EffectName, ProducerName, StageName};
 
-/// Everything that is wrong with a pipeline.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error {
-    /// In the order of the text; at least one.
-    pub problems: Vec<Problem>,
-}
-
-/// One thing that is wrong with a pipeline.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Where: the text's name, line and column.
-    pub place: String,
-    /// What, and what would be right.
-    pub message: String,
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.problems.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "\n" };
-            write!(f, "{separator}{}: {}", problem.place, problem.message)?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Error {}
-
-/// `source:line:column` of a byte offset.
-pub(super) fn place(source: &str, text: &str, at: usize) -> String {
-    let before = text.get(..at).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
-    format!("{source}:{line}:{column}")
-}
-
-struct Checker<'a> {
-    source: &'a str,
-    text: &'a str,
-    problems: Vec<Problem>,
-}
-
-impl Checker<'_> {
-    fn wrong(&mut self, at: usize, message: impl Into<String>) {
-        let place = place(self.source, self.text, at);
-        self.problems.push(Problem { place, message: message.into() });
-    }
-
-    fn take<T, E: fmt::Display>(&mut self, text: &Spanned<String>, made: Result<T, E>) -> Option<T> {
-        made.map_err(|error| self.wrong(text.span().start, error.to_string())).ok()
-    }
-}
-
-pub(super) fn check(
-    source: &str,
-    text: &str,
-    drafts: Vec<DraftStage>,
-    attempts: u32,
-) -> Result<Vec<Stage>, Error> {
-    let mut checker = Checker { source, text, problems: Vec::new() };
-    let names: BTreeSet<String> = drafts.iter().map(|draft| draft.name.get_ref().clone()).collect();
-    let mut stages = Vec::new();
+/// The stages of the draft. What is noted in `findings` is missing in them.
+pub(super) fn check(draft: &Draft, findings: &mut Findings<'_>) -> Vec<Stage> {
+    let names: Vec<&str> =
+        draft.stages.iter().filter_map(|stage| Some(stage.name.as_ref()?.value.as_str())).collect();
+    let attempts = draft.attempts.map_or(DEFAULT_ATTEMPTS, |attempts| attempts.value);
     let mut places = BTreeMap::new();
-    for draft in &drafts {
-        let Some(name) = checker.take(&draft.name, StageName::new(draft.name.get_ref().clone())) else {
-            continue;
-        };
-        let at = draft.name.span().start;
-        if places.insert(name.clone(), at).is_some() {
-            checker.wrong(at, format!("the stage `{name}` is there twice"));
-            continue;
-        }
-        match work(&mut checker, draft, &name, &names) {
-            Ok(work) => stages.push(Stage { name, work }),
-            Err(Incomplete) => stages.push(Stage { name, work: None }),
-        }
-    }
-    if checker.problems.is_empty() {
-        whole(&mut checker, &stages, &places, attempts);
-    }
-    if checker.problems.is_empty() { Ok(stages) } else { Err(Error { problems: checker.problems }) }
-}
-
-/// A stage about which something was found wrong already.
-struct Incomplete;
-
-fn work(
-    checker: &mut Checker<'_>,
-    draft: &DraftStage,
-    name: &StageName,
-    names: &BTreeSet<String>,
-) -> Result<Option<Work>, Incomplete> {
-    let at = draft.name.span().start;
-    let Some(producer) = &draft.producer else {
-        let stray = [
-            ("fallback", &draft.fallback),
-            ("gate", &draft.gate),
-            ("artifact", &draft.artifact),
-            ("on_pass", &draft.on_pass),
-            ("on_fail", &draft.on_fail),
-        ];
-        return match stray.iter().find(|(_, value)| value.is_some()) {
-            Some((key, _)) => {
-                checker.wrong(at, format!("the stage `{name}` has `{key}` but no `producer`"));
-                Err(Incomplete)
+    let mut stages = Vec::new();
+    for draft in &draft.stages {
+        let Some(given) = &draft.name else {
+            if !draft.broken {
+                findings.wrong(draft.at, "this stage has no `name`");
             }
-            None => Ok(None),
+            continue;
         };
-    };
-    let producer = checker.take(producer, ProducerName::new(producer.get_ref().clone()));
-    let fallback = match &draft.fallback {
-        Some(text) => Some(checker.take(text, ProducerName::new(text.get_ref().clone())).ok_or(Incomplete)?),
-        None => None,
-    };
-    let mut required = |key: &str, value: &Option<Spanned<String>>| {
-        if value.is_none() {
-            checker.wrong(at, format!("the stage `{name}` has a producer but no `{key}`"));
+        let Some(name) = take(findings, given, StageName::new(given.value.as_str())) else { continue };
+        if places.insert(name.clone(), given.at).is_some() {
+            findings.wrong(given.at, format!("the stage `{name}` is there twice"));
+            continue;
         }
-        value.clone()
-    };
-    let gate = required("gate", &draft.gate);
-    let artifact = required("artifact", &draft.artifact);
-    let on_pass = required("on_pass", &draft.on_pass);
-    let on_fail = required("on_fail", &draft.on_fail);
-    let gate = gate.and_then(|text| {
-        let known = Gate::ALL.map(Gate::name).join(", ");
-        let made = text.get_ref().parse::<Gate>().map_err(|error| format!("{error}; there are: {known}"));
-        checker.take(&text, made)
-    });
-    let artifact = artifact.and_then(|text| {
-        let made = artifact_name(text.get_ref());
-        checker.take(&text, made)
-    });
-    let mut target = |text: Option<Spanned<String>>| {
-        let text = text?;
-        let made = match names.contains(text.get_ref()) {
-            true => StageName::new(text.get_ref().clone()).map_err(|error| error.to_string()),
-            false => Err(unknown_stage(text.get_ref(), names)),
+        let mut of_stage =
+            OfStage { name: &name, at: given.at, broken: draft.broken, names: &names, attempts, findings };
+        let work = match &draft.producer {
+            Some(producer) => of_stage.work(draft, producer),
+            None => of_stage.end(draft),
         };
-        checker.take(&text, made)
-    };
-    let (on_pass, on_fail) = (target(on_pass), target(on_fail));
-    if on_pass.as_ref() == Some(name) {
-        checker.wrong(at, format!("PASS of the stage `{name}` leads to itself: it would never end"));
-        return Err(Incomplete);
+        stages.push(Stage { name, work });
     }
-    match (producer, gate, artifact, on_pass, on_fail) {
-        (Some(producer), Some(gate), Some(artifact), Some(on_pass), Some(on_fail)) => Ok(Some(Work {
-            producer,
-            fallback,
-            gate,
-            artifact,
-            on_pass,
-            on_fail,
-            effects: draft.effects.iter().map(|effect| effect.get_ref().clone()).collect(),
-            evidence: draft.evidence,
-        })),
-        _ => Err(Incomplete),
+    // What a stage lacks makes others look unreachable: tell what follows only of what is whole.
+    if findings.count() == 0 {
+        as_a_whole(&stages, &places, findings);
     }
+    stages
 }
 
-fn unknown_stage(text: &str, names: &BTreeSet<String>) -> String {
-    let nearest = names
-        .iter()
-        .map(|name| (strsim::jaro_winkler(name, text), name))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    match nearest {
-        Some((_, name)) => format!("there is no stage `{text}`; did you mean `{name}`?"),
-        None => format!("there is no stage `{text}`"),
+/// The value, or its problem noted.
+fn take<T, E: fmt::Display>(
+    findings: &mut Findings<'_>,
+    given: &At<String>,
+    made: Result<T, E>,
+) -> Option<T> {
+    made.map_err(|error| findings.wrong(given.at, error.to_string())).ok()
+}
+
+/// The rules about one stage.
+struct OfStage<'a, 'f> {
+    name: &'a StageName,
+    at: usize,
+    /// Nothing is said to be missing where something could not be read.
+    broken: bool,
+    /// Of all stages, in the order of the text.
+    names: &'a [&'a str],
+    /// What a stage that repeats itself has, if it doesn't say.
+    attempts: u32,
+    findings: &'a mut Findings<'f>,
+}
+
+impl OfStage<'_, '_> {
+    /// A stage without a producer is an end: nothing can be said about it but its name.
+    fn end(&mut self, draft: &DraftStage) -> Option<Work> {
+        let strays = [
+            ("fallback", draft.fallback.as_ref().map(|given| given.at)),
+            ("gate", draft.gate.as_ref().map(|given| given.at)),
+            ("artifact", draft.artifact.as_ref().map(|given| given.at)),
+            ("on_pass", draft.on_pass.as_ref().map(|given| given.at)),
+            ("on_fail", draft.on_fail.as_ref().map(|given| given.at)),
+            ("attempts", draft.attempts.map(|given| given.at)),
+            ("effects", draft.effects.as_ref().map(|given| given.at)),
+            ("evidence", draft.evidence.map(|given| given.at)),
+        ];
+        if !self.broken
+            && let Some((key, at)) = strays.into_iter().find_map(|(key, at)| Some((key, at?)))
+        {
+            self.findings.wrong(at, format!("the stage `{}` has `{key}` but no `producer`", self.name));
+        }
+        None
+    }
+
+    fn work(&mut self, draft: &DraftStage, producer: &At<String>) -> Option<Work> {
+        // All of it is looked at before anything is given up, so that every problem is told at once.
+        let producer = take(self.findings, producer, ProducerName::new(producer.value.as_str()));
+        let fallback = draft
+            .fallback
+            .as_ref()
+            .map(|given| take(self.findings, given, ProducerName::new(given.value.as_str())));
+        let gate = self.required("gate", &draft.gate).and_then(|given| {
+            let made =
+                given.value.parse().map_err(|_| unknown("gate", &given.value, &Gate::ALL.map(Gate::name)));
+            take(self.findings, given, made)
+        });
+        let artifact = self
+            .required("artifact", &draft.artifact)
+            .and_then(|given| take(self.findings, given, artifact_name(&given.value)));
+        let on_pass = self.required("on_pass", &draft.on_pass).and_then(|given| self.on_pass(given));
+        let on_fail = self.required("on_fail", &draft.on_fail).and_then(|given| self.on_fail(given, draft));
+        let effects = draft.effects.as_ref().map_or(&[][..], |given| given.value.as_slice());
+        let effects: Option<Vec<EffectName>> = effects
+            .iter()
+            .map(|given| take(self.findings, given, EffectName::new(given.value.as_str())))
+            .collect();
+        Some(Work {
+            producer: producer?,
+            fallback: match fallback {
+                Some(fallback) => Some(fallback?),
+                None => None,
+            },
+            gate: gate?,
+            artifact: artifact?,
+            on_pass: on_pass?,
+            on_fail: on_fail?,
+            effects: effects?,
+            evidence: draft.evidence.is_none_or(|given| given.value),
+        })
+    }
+
+    fn required<'d>(&mut self, key: &str, given: &'d Option<At<String>>) -> Option<&'d At<String>> {
+        if given.is_none() && !self.broken {
+            self.findings.wrong(self.at, format!("the stage `{}` has a producer but no `{key}`", self.name));
+        }
+        given.as_ref()
+    }
+
+    /// Where `name` stands among the stages.
+    fn position(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|other| *other == name)
+    }
+
+    fn target(&mut self, given: &At<String>) -> Option<StageName> {
+        if self.position(&given.value).is_none() {
+            self.findings.wrong(given.at, unknown("stage", &given.value, self.names));
+            return None;
+        }
+        take(self.findings, given, StageName::new(given.value.as_str()))
+    }
+
+    /// PASS leads further down the text. So a row of PASSes always comes to an end.
+    fn on_pass(&mut self, given: &At<String>) -> Option<StageName> {
+        let to = self.target(given)?;
+        if self.position(to.as_str()) <= self.position(self.name.as_str()) {
+            let message = format!(
+                "PASS of `{}` leads to `{to}`, which does not come after it; the stages stand in the order \
+                 of their PASSes",
+                self.name
+            );
+            self.findings.wrong(given.at, message);
+            return None;
+        }
+        Some(to)
+    }
+
+    /// FAIL leads back up the text, or to the stage itself. So every cycle has a FAIL in it, which spends
+    /// from a budget.
+    fn on_fail(&mut self, given: &At<String>, draft: &DraftStage) -> Option<OnFail> {
+        let to = self.target(given)?;
+        if to == *self.name {
+            return Some(OnFail::Repeat {
+                attempts: draft.attempts.map_or(self.attempts, |given| given.value),
+            });
+        }
+        if self.position(to.as_str()) > self.position(self.name.as_str()) {
+            let message =
+                format!("FAIL of `{}` leads on to `{to}`; it can lead back or to itself only", self.name);
+            self.findings.wrong(given.at, message);
+            return None;
+        }
+        if let Some(attempts) = draft.attempts {
+            let message = format!(
+                "FAIL of `{}` leads back to `{to}` and spends one of the developer's attempts; their number \
+                 is the `attempts` of the whole pipeline, above the first stage",
+                self.name
+            );
+            self.findings.wrong(attempts.at, message);
+        }
+        Some(OnFail::BackTo(to))
     }
 }
 
@@ -199,60 +201,57 @@ fn artifact_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// The rules about the pipeline as a whole.
-fn whole(checker: &mut Checker<'_>, stages: &[Stage], places: &BTreeMap<StageName, usize>, attempts: u32) {
+/// The rules about the stages together.
+fn as_a_whole(stages: &[Stage], places: &BTreeMap<StageName, usize>, findings: &mut Findings<'_>) {
     let at = |name: &StageName| places.get(name).copied().unwrap_or(0);
-    let Some(first) = stages.first() else {
-        checker.wrong(0, "the pipeline has no stage");
+    let Some(first) = stages.first().filter(|first| first.work.is_some()) else {
+        findings.wrong(0, "the pipeline has no work: its first `[[stage]]` needs a `producer`");
         return;
     };
     let mut artifacts: BTreeMap<&str, &StageName> = BTreeMap::new();
-    for (stage, work) in stages.iter().filter_map(|stage| stage.work.as_ref().map(|work| (stage, work))) {
+    for (stage, work) in stages.iter().filter_map(|stage| Some((stage, stage.work.as_ref()?))) {
         if let Some(other) = artifacts.insert(work.artifact.as_str(), &stage.name) {
             let message = format!("the stages `{other}` and `{}` write the same artifact", stage.name);
-            checker.wrong(at(&stage.name), message);
+            findings.wrong(at(&stage.name), message);
+        }
+        if let OnFail::BackTo(to) = &work.on_fail
+            && !passes_from(stages, to).contains(&&stage.name)
+        {
+            let message = format!(
+                "FAIL of `{}` leads to `{to}`, from where PASSes lead past `{}`: it would be got round",
+                stage.name, stage.name
+            );
+            findings.wrong(at(&stage.name), message);
         }
     }
-    let reached = reach([&first.name], |name| targets(stages, name));
+    let reached = reached_from(stages, &first.name);
     for stage in stages.iter().filter(|stage| !reached.contains(&stage.name)) {
-        checker.wrong(
-            at(&stage.name),
-            format!("the stage `{}` can't be reached from `{}`", stage.name, first.name),
-        );
-    }
-    let ends = stages.iter().filter(|stage| stage.work.is_none()).map(|stage| &stage.name);
-    let finishing = reach(ends, |name| {
-        let leads_here = |stage: &&Stage| stage.work.as_ref().is_some_and(|work| work.on_pass == *name);
-        stages.iter().filter(leads_here).map(|stage| &stage.name).collect()
-    });
-    for stage in stages.iter().filter(|stage| !finishing.contains(&stage.name)) {
-        let message =
-            format!("from the stage `{}` no row of PASSes leads to an end of the pipeline", stage.name);
-        checker.wrong(at(&stage.name), message);
-    }
-    // Every FAIL leads back or to the stage itself: a cycle, which only the attempts end.
-    if attempts == 0
-        && let Some(stage) = stages.iter().find(|stage| stage.work.is_some())
-    {
-        let message = "`attempts` is 0: what leads back has no budget; allow at least 1";
-        checker.wrong(at(&stage.name), message);
+        let message = format!("the stage `{}` can't be reached from `{}`", stage.name, first.name);
+        findings.wrong(at(&stage.name), message);
     }
 }
 
-fn targets<'a>(stages: &'a [Stage], name: &StageName) -> Vec<&'a StageName> {
-    let work = stages.iter().find(|stage| stage.name == *name).and_then(|stage| stage.work.as_ref());
-    work.map(|work| vec![&work.on_pass, &work.on_fail]).unwrap_or_default()
+fn work_of<'a>(stages: &'a [Stage], name: &StageName) -> Option<&'a Work> {
+    stages.iter().find(|stage| stage.name == *name)?.work.as_ref()
 }
 
-fn reach<'a>(
-    from: impl IntoIterator<Item = &'a StageName>,
-    next: impl Fn(&StageName) -> Vec<&'a StageName>,
-) -> BTreeSet<StageName> {
+/// The stages through which a row of PASSes leads.
+fn passes_from<'a>(stages: &'a [Stage], from: &'a StageName) -> Vec<&'a StageName> {
+    let next = |name: &&StageName| Some(&work_of(stages, name)?.on_pass);
+    std::iter::successors(Some(from), next).take(stages.len()).collect()
+}
+
+fn reached_from<'a>(stages: &'a [Stage], from: &'a StageName) -> BTreeSet<&'a StageName> {
     let mut reached = BTreeSet::new();
-    let mut open: Vec<&StageName> = from.into_iter().collect();
+    let mut open = vec![from];
     while let Some(name) = open.pop() {
-        if reached.insert(name.clone()) {
-            open.extend(next(name));
+        if !reached.insert(name) {
+            continue;
+        }
+        let Some(work) = work_of(stages, name) else { continue };
+        open.push(&work.on_pass);
+        if let OnFail::BackTo(to) = &work.on_fail {
+            open.push(to);
         }
     }
     reached

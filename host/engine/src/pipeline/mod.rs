@@ -1,25 +1,31 @@
 //! The pipeline as data: its stages, what makes and judges each one's artifact, and where the task goes (E1).
 //!
-//! A [`Pipeline`] exists only after it was checked: every target is a stage, every stage can be reached from
-//! the first, the end can be reached from every stage, every stage that works has a gate, and every way back
-//! spends from a budget. It comes from the operator or from the protected default branch; where from is for
-//! the caller to see to, never the commit under examination.
+//! A [`Pipeline`] exists only after it was checked. Its stages stand in the order in which PASS leads through
+//! them; FAIL leads back or to the stage itself, and never past a stage that has not passed. So a row of
+//! PASSes always ends, and every cycle has a FAIL in it, which spends from a budget. Every target is a stage,
+//! every stage can be reached, and every stage that works has a gate.
+//!
+//! It comes from the operator or from the protected default branch. Seeing to that is the caller's; a text
+//! that comes from the commit under examination must never get here.
 
 mod check;
+mod problem;
 mod read;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::gate::Gate;
-use crate::name::{ProducerName, StageName};
+use crate::name::{EffectName, ProducerName, StageName};
 
-pub use check::{Error, Problem};
+pub use problem::{Error, Problem};
 
 /// The default pipeline, as it is embedded.
 pub const DEFAULT: &str = include_str!("../../pipelines/default.toml");
+
+/// How often something may FAIL where the text doesn't say.
+const DEFAULT_ATTEMPTS: u32 = 3;
 
 /// A checked pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,32 +58,42 @@ pub struct Work {
     pub artifact: String,
     /// Where PASS leads.
     pub on_pass: StageName,
-    /// Where FAIL leads. To the stage itself: it repeats itself.
-    pub on_fail: StageName,
-    /// Outside acts on the way to `on_pass`, in order.
-    pub effects: Vec<String>,
-    /// Whether a PASS needs evidence that the host saw (P8).
+    /// Where FAIL leads, and what it spends.
+    pub on_fail: OnFail,
+    /// Outside acts on the way to `on_pass`, in order. While there are any, at most one task of a repository
+    /// is in this region (X3).
+    pub effects: Vec<EffectName>,
+    /// Whether a verdict needs evidence that the host saw (P8).
     pub evidence: bool,
 }
 
-/// Which stage comes from where: the keys of a pipeline's text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Origin {
-    /// The text that is embedded in the program.
-    Embedded,
-    /// A file that the operator named.
-    Operator,
+/// Where FAIL leads, and what it spends (E4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OnFail {
+    /// Back to a stage before, to be mended there: the code was judged, and one of the developer's attempts
+    /// is spent.
+    BackTo(StageName),
+    /// The stage is done again: it has not judged the code, it has not made what it should.
+    Repeat {
+        /// So many FAILs in a row, and a person has to look. At least 1.
+        attempts: u32,
+    },
 }
 
 impl Pipeline {
     /// Reads and checks a pipeline. `source` names the text in errors, such as a file's path.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with its line and column.
     pub fn parse(source: &str, text: &str) -> Result<Self, Error> {
-        let draft = read::read(source, text)?;
-        let stages = check::check(source, text, draft.stages, draft.attempts)?;
+        let mut findings = problem::Findings::new(source, text);
+        let draft = read::read(text, &mut findings);
+        let stages = check::check(&draft, &mut findings);
+        let stages = findings.unless_any(stages)?;
         let index = stages.iter().enumerate().map(|(at, stage)| (stage.name.clone(), at)).collect();
         let digest = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { stages, index, attempts: draft.attempts, digest })
+        let attempts = draft.attempts.map_or(DEFAULT_ATTEMPTS, |attempts| attempts.value);
+        Ok(Self { stages, index, attempts, digest })
     }
 
     /// The embedded pipeline.
@@ -90,15 +106,20 @@ impl Pipeline {
 
     /// The stage of this name.
     pub fn stage(&self, name: &StageName) -> Option<&Stage> {
-        self.index.get(name).and_then(|&at| self.stages.get(at))
+        self.stages.get(self.position(name)?)
     }
 
-    /// All stages, in their order.
+    /// The work of the stage of this name; `None` if there is no such stage, or if it is an end.
+    pub fn work(&self, name: &StageName) -> Option<&Work> {
+        self.stage(name)?.work.as_ref()
+    }
+
+    /// All stages, in the order in which PASS leads through them.
     pub fn stages(&self) -> &[Stage] {
         &self.stages
     }
 
-    /// How many attempts a developer has before a person has to look (E4).
+    /// How many attempts a developer has before a person has to look (E4). At least 1.
     pub const fn attempts(&self) -> u32 {
         self.attempts
     }
@@ -115,20 +136,21 @@ impl Pipeline {
 
     /// The stage whose name is most like `text`, for a question back to whoever mistyped it.
     pub fn nearest(&self, text: &str) -> Option<&StageName> {
-        self.stages
-            .iter()
-            .map(|stage| (strsim::jaro_winkler(stage.name.as_str(), text), &stage.name))
-            .filter(|(likeness, _)| *likeness > 0.75)
-            .max_by(|a, b| a.0.total_cmp(&b.0))
-            .map(|(_, name)| name)
+        let near = problem::nearest(text, self.stages.iter().map(|stage| stage.name.as_str()))?;
+        self.stages.iter().map(|stage| &stage.name).find(|name| name.as_str() == near)
     }
 }
 
 impl Stage {
-    /// Whether a FAIL here goes back to another stage and so spends one of the developer's attempts (E4).
-    /// A stage that repeats itself spends one, too: its budget is the same.
-    pub fn fail_goes_back(&self) -> bool {
-        self.work.as_ref().is_some_and(|work| work.on_fail != self.name)
+    /// Whether a task that is here has arrived: nothing is left to be done.
+    pub const fn is_end(&self) -> bool {
+        self.work.is_none()
+    }
+
+    /// Whether its verdict is about the code, and is void once the code is another (E4, E5). A stage that
+    /// repeats itself makes something; one that leads back judges what was made.
+    pub fn judges_code(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| matches!(work.on_fail, OnFail::BackTo(_)))
     }
 }
 

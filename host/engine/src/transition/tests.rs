@@ -1,14 +1,19 @@
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
+use crate::budget::DeferralBudget;
+use crate::gate::GateDecision;
 use crate::identity::{Epoch, JobId, RunId, TaskKey};
-use crate::job::JobState;
-use crate::name::{BranchName, RepoName, WorkItem};
-use crate::outcome::{Report, Tally};
-use crate::task::StageVerdict;
+use crate::job::{Job, JobState};
+use crate::name::{BranchName, CommitId, RepoName, StageName, WorkItem};
+use crate::outcome::{Cause, Fault, Judgement, Outcome, Report, Tally};
+use crate::pipeline::Pipeline;
+use crate::task::{Hold, StageVerdict, Task, TaskState};
+use crate::time::Timestamp;
 
 fn stage(name: &str) -> StageName {
     StageName::new(name).unwrap()
@@ -101,7 +106,7 @@ fn a_pass_for_which_the_host_saw_no_work_is_not_believed() {
     let after =
         decide(&task("testing"), &job("testing"), &verdict(Judgement::Pass), Some(GateDecision::Pass), false);
     let AfterRun::Hold(hold) = after else { panic!("{after:?}") };
-    assert_eq!(hold.fault.code, "verdict-without-work");
+    assert_eq!(hold.fault.code, "verdict-without-evidence");
 }
 
 #[test]
@@ -133,9 +138,84 @@ fn a_job_of_a_task_that_stands_elsewhere_is_stale() {
     assert_eq!(after, AfterRun::Supersede);
 }
 
+#[test]
+fn a_fail_for_which_the_host_saw_no_work_is_not_believed_either() {
+    let after =
+        decide(&task("testing"), &job("testing"), &verdict(Judgement::Fail), Some(GateDecision::Fail), false);
+    let AfterRun::Hold(hold) = after else { panic!("{after:?}") };
+    assert_eq!(hold.fault.code, "verdict-without-evidence");
+}
+
+#[test]
+fn a_stage_that_needs_no_evidence_is_believed_without() {
+    let text =
+        crate::pipeline::DEFAULT.replace("gate = \"check_tests", "evidence = false\ngate = \"check_tests");
+    let pipeline = Pipeline::parse("p.toml", &text).unwrap();
+    let end = RunEnd { outcome: &verdict(Judgement::Pass), gate: Some(&GateDecision::Pass), saw_work: false };
+    let after = after_run(&pipeline, &task("testing"), &job("testing"), end, &DeferralBudget::default(), NOW);
+    assert!(matches!(after, AfterRun::Move(_)), "{after:?}");
+}
+
+#[test]
+fn a_creative_stage_repeats_itself_and_spends_no_attempt_of_the_developer() {
+    let mut task = task("analysis");
+    for fails in 1..=3 {
+        let after =
+            decide(&task, &job("analysis"), &verdict(Judgement::Fail), Some(GateDecision::Fail), true);
+        let AfterRun::Move(to) = after else { panic!("{after:?}") };
+        assert_eq!((to.to.as_str(), to.spends_attempt, to.fails_in_a_row), ("analysis", false, fails));
+        assert_eq!(to.hold.map(|hold| hold.fault.code), (fails == 3).then(|| "attempts-spent".to_owned()));
+        judged(&mut task, "analysis", commit('a'));
+        task.verdicts.get_mut(&stage("analysis")).unwrap().fails_in_a_row = fails;
+    }
+    let after = decide(&task, &job("analysis"), &verdict(Judgement::Pass), Some(GateDecision::Pass), true);
+    let AfterRun::Move(to) = after else { panic!("{after:?}") };
+    assert_eq!((to.to.as_str(), to.fails_in_a_row), ("architecture", 0));
+}
+
+#[test]
+fn the_last_pass_arrives() {
+    let after =
+        decide(&task("deploy"), &job("deploy"), &verdict(Judgement::Pass), Some(GateDecision::Pass), true);
+    let AfterRun::Move(to) = after else { panic!("{after:?}") };
+    assert!(to.arrives && to.to.as_str() == "done");
+}
+
+#[test]
+fn a_run_that_overran_its_time_is_a_tool_error_and_no_cancel() {
+    let overran = Outcome::Cancelled(Cause::Deadline);
+    let mut job = job("testing");
+    assert!(matches!(decide(&task("testing"), &job, &overran, None, true), AfterRun::Defer { .. }));
+    job.deferrals = 3;
+    let AfterRun::Hold(hold) = decide(&task("testing"), &job, &overran, None, true) else { panic!() };
+    assert_eq!(hold.fault.code, "deadline");
+}
+
+#[test]
+fn a_run_whose_task_was_held_meanwhile_waits_under_that_hold() {
+    let mut held = task("testing");
+    let hold = held_since_before();
+    held.state = TaskState::Held(hold.clone());
+    let after = decide(&held, &job("testing"), &verdict(Judgement::Pass), Some(GateDecision::Pass), true);
+    assert_eq!(after, AfterRun::Hold(hold));
+}
+
+#[test]
+fn a_stopping_host_puts_the_job_back_and_a_person_ends_it() {
+    let after = |cause| decide(&task("testing"), &job("testing"), &Outcome::Cancelled(cause), None, true);
+    assert_eq!(after(Cause::Shutdown), AfterRun::Requeue);
+    assert_eq!(after(Cause::Operator), AfterRun::Cancel(Cause::Operator));
+    assert_eq!(after(Cause::Superseded), AfterRun::Supersede);
+}
+
+fn held_since_before() -> Hold {
+    Hold { fault: Fault::new("x", "y"), stage: stage("testing"), job: None, since: NOW }
+}
+
 fn judged(task: &mut Task, at: &str, commit: CommitId) {
     let verdict = StageVerdict {
         judgement: Judgement::Pass,
+        fails_in_a_row: 0,
         commit,
         artifact_sha256: String::new(),
         run: RunId::new(Uuid::from_u128(9)),
@@ -148,13 +228,28 @@ fn judged(task: &mut Task, at: &str, commit: CommitId) {
 fn a_push_leads_back_to_the_earliest_stage_that_judged_another_commit() {
     let pipeline = Pipeline::embedded().unwrap();
     let mut task = task("deploy-staging");
+    judged(&mut task, "development", commit('a'));
     judged(&mut task, "review", commit('a'));
     judged(&mut task, "testing", commit('a'));
-    let back = after_push(&pipeline, &task, |known| *known == commit('b'));
+    let back = after_push(&pipeline, &task, None, |known| *known == commit('b'));
     assert_eq!(back, AfterPush::Back { expected: stage("deploy-staging"), to: stage("review") });
     judged(&mut task, "review", commit('b'));
-    let back = after_push(&pipeline, &task, |known| *known == commit('b'));
+    let back = after_push(&pipeline, &task, None, |known| *known == commit('b'));
     assert_eq!(back, AfterPush::Back { expected: stage("deploy-staging"), to: stage("testing") });
+}
+
+#[test]
+fn a_push_makes_a_job_for_the_old_commit_stale_and_leaves_the_stage() {
+    let pipeline = Pipeline::embedded().unwrap();
+    let mut task = task("testing");
+    judged(&mut task, "review", commit('b'));
+    // A verdict of a stage that is still to come is no reason to go anywhere.
+    judged(&mut task, "deploy-staging", commit('a'));
+    let after = |live| after_push(&pipeline, &task, live, |known| *known == commit('b'));
+    let (old, newer) = (job("testing"), Job { commit: commit('b'), ..job("testing") });
+    assert_eq!(after(Some(&old)), AfterPush::Restart);
+    assert_eq!(after(None), AfterPush::Nothing);
+    assert_eq!(after(Some(&newer)), AfterPush::Nothing);
 }
 
 #[test]
@@ -162,17 +257,81 @@ fn the_hosts_own_artifact_commit_voids_nothing() {
     let pipeline = Pipeline::embedded().unwrap();
     let mut task = task("deploy-staging");
     judged(&mut task, "testing", commit('a'));
-    assert_eq!(after_push(&pipeline, &task, |_| true), AfterPush::Nothing);
+    assert_eq!(after_push(&pipeline, &task, Some(&job("deploy-staging")), |_| true), AfterPush::Nothing);
 }
 
 #[test]
-fn a_push_to_a_held_task_waits_for_a_person() {
+fn a_push_to_a_held_done_or_cancelled_task_moves_nothing() {
     let pipeline = Pipeline::embedded().unwrap();
-    let mut held = task("deploy-staging");
-    judged(&mut held, "testing", commit('a'));
-    let fault = Fault::new("x", "y");
-    held.state = TaskState::Held(Hold { fault, stage: stage("deploy-staging"), job: None, since: NOW });
-    assert_eq!(after_push(&pipeline, &held, |_| false), AfterPush::Nothing);
+    let mut task = task("deploy-staging");
+    judged(&mut task, "testing", commit('a'));
+    for state in [TaskState::Held(held_since_before()), TaskState::Done, TaskState::Cancelled] {
+        task.state = state;
+        assert_eq!(after_push(&pipeline, &task, None, |_| false), AfterPush::Nothing);
+    }
+}
+
+fn ask(task: &Task, request: &Request) -> Result<AfterRequest, Refused> {
+    after_request(&Pipeline::embedded().unwrap(), task, request, NOW)
+}
+
+fn in_state(at: &str, state: TaskState) -> Task {
+    Task { state, ..task(at) }
+}
+
+#[test]
+fn only_a_held_task_is_resumed() {
+    let held = in_state("testing", TaskState::Held(held_since_before()));
+    assert_eq!(ask(&held, &Request::Resume), Ok(AfterRequest::Resume));
+    for state in [TaskState::Active, TaskState::Done, TaskState::Cancelled] {
+        assert_eq!(ask(&in_state("testing", state), &Request::Resume), Err(Refused::NotHeld));
+    }
+}
+
+#[test]
+fn a_person_holds_a_task_once() {
+    let request = Request::Hold { reason: "wait for the release".into() };
+    let Ok(AfterRequest::Hold(hold)) = ask(&task("testing"), &request) else { panic!() };
+    assert_eq!(hold.fault.code, "held-by-person");
+    assert!(hold.fault.message.contains("wait for the release"));
+    let held = in_state("testing", TaskState::Held(hold));
+    assert_eq!(ask(&held, &request), Ok(AfterRequest::Nothing));
+    assert_eq!(ask(&in_state("done", TaskState::Done), &request), Err(Refused::Ended("done")));
+}
+
+#[test]
+fn a_person_moves_a_task_also_out_of_a_hold_and_back_from_the_end() {
+    let to_testing = Request::Move { to: stage("testing") };
+    for state in [TaskState::Held(held_since_before()), TaskState::Done, TaskState::Cancelled] {
+        let after = ask(&in_state("done", state), &to_testing);
+        let expected =
+            PersonMove { expected: stage("done"), to: stage("testing"), becomes: Standing::Active };
+        assert_eq!(after, Ok(AfterRequest::Move(expected)));
+    }
+    assert_eq!(ask(&task("testing"), &to_testing), Ok(AfterRequest::Nothing));
+    let Ok(AfterRequest::Move(to)) = ask(&task("testing"), &Request::Move { to: stage("done") }) else {
+        panic!()
+    };
+    assert_eq!(to.becomes, Standing::Done);
+}
+
+#[test]
+fn a_stage_that_is_not_there_is_refused_with_the_near_one() {
+    let refused = ask(&task("testing"), &Request::Move { to: stage("deploy-stagin") }).unwrap_err();
+    assert_eq!(refused.to_string(), "there is no stage `deploy-stagin`; did you mean `deploy-staging`?");
+}
+
+#[test]
+fn a_task_is_given_up_once_and_not_after_its_end() {
+    let held = in_state("testing", TaskState::Held(held_since_before()));
+    for task in [task("testing"), held] {
+        let Ok(AfterRequest::Move(to)) = ask(&task, &Request::Cancel) else { panic!() };
+        assert_eq!((to.to, to.becomes), (stage("testing"), Standing::Cancelled));
+    }
+    let cancelled = in_state("testing", TaskState::Cancelled);
+    assert_eq!(ask(&cancelled, &Request::Cancel), Ok(AfterRequest::Nothing));
+    assert_eq!(ask(&cancelled, &Request::Retry), Err(Refused::Ended("cancelled")));
+    assert_eq!(ask(&in_state("done", TaskState::Done), &Request::Cancel), Err(Refused::Ended("done")));
 }
 
 fn outcomes() -> impl Strategy<Value = Outcome> {
@@ -196,40 +355,119 @@ fn gates() -> impl Strategy<Value = Option<GateDecision>> {
     ]
 }
 
+fn states() -> impl Strategy<Value = TaskState> {
+    prop::sample::select(vec![
+        TaskState::Active,
+        TaskState::Active,
+        TaskState::Held(held_since_before()),
+        TaskState::Done,
+        TaskState::Cancelled,
+    ])
+}
+
+fn stages() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "analysis",
+        "development",
+        "review",
+        "testing",
+        "deploy-staging",
+        "deploy",
+        "done",
+        "no-such-stage",
+    ])
+}
+
 proptest! {
     #[test]
-    fn the_rules_hold_whatever_happens(
+    fn the_rules_hold_however_a_run_ends(
         outcome in outcomes(),
         gate in gates(),
         saw_work in any::<bool>(),
-        at in prop::sample::select(vec!["analysis", "development", "review", "testing", "deploy-staging", "deploy", "done"]),
-        job_at in prop::sample::select(vec!["review", "testing", "deploy-staging", "done", "no-such-stage"]),
-        held in any::<bool>(),
-        attempts_spent in 0_u32..5,
-        deferrals in 0_u32..6,
+        at in stages(),
+        elsewhere in prop::option::weighted(0.2, stages()),
+        state in states(),
+        attempts_spent in prop_oneof![0_u32..5, Just(u32::MAX)],
+        fails_in_a_row in prop_oneof![0_u32..5, Just(u32::MAX)],
+        deferrals in prop_oneof![0_u32..6, Just(u32::MAX)],
     ) {
-        let mut task = task(at);
+        let mut task = in_state(at, state);
         task.attempts_spent = attempts_spent;
-        if held {
-            let fault = Fault::new("x", "y");
-            task.state = TaskState::Held(Hold { fault, stage: stage(at), job: None, since: NOW });
-        }
-        let mut job = job(job_at);
+        judged(&mut task, at, commit('a'));
+        task.verdicts.get_mut(&stage(at)).unwrap().fails_in_a_row = fails_in_a_row;
+        let mut job = job(elsewhere.unwrap_or(at));
         job.deferrals = deferrals;
         let after = decide(&task, &job, &outcome, gate.clone(), saw_work);
-        if held || at != job_at {
-            prop_assert_eq!(&after, &AfterRun::Supersede, "what is held or elsewhere stays");
+
+        if task.stage != job.stage {
+            prop_assert_eq!(&after, &AfterRun::Supersede, "a job for another stage is stale");
         }
-        if let AfterRun::Move(to) = &after {
-            prop_assert!(matches!(outcome, Outcome::Verdict(_)), "only a verdict moves");
-            prop_assert_eq!(&to.expected, &task.stage);
-            prop_assert_eq!(to.spends_attempt, to.judgement == Judgement::Fail, "only a FAIL spends");
-            if to.judgement == Judgement::Pass {
-                prop_assert!(saw_work && gate == Some(GateDecision::Pass));
+        match &task.state {
+            TaskState::Active => {}
+            TaskState::Held(hold) => prop_assert!(
+                after == AfterRun::Supersede || after == AfterRun::Hold(hold.clone()), "a hold stays as it is"
+            ),
+            TaskState::Done | TaskState::Cancelled => prop_assert_eq!(&after, &AfterRun::Supersede),
+        }
+        let ran = matches!(outcome, Outcome::Verdict(_));
+        match after {
+            AfterRun::Move(to) => {
+                prop_assert!(ran && saw_work, "only a verdict with evidence moves");
+                prop_assert_eq!(&to.expected, &task.stage);
+                let read = if to.judgement == Judgement::Pass { GateDecision::Pass } else { GateDecision::Fail };
+                prop_assert_eq!(gate, Some(read), "the gate has read the same");
+                let pipeline = Pipeline::embedded().unwrap();
+                let order = pipeline.position(&to.to).cmp(&pipeline.position(&to.expected));
+                prop_assert_eq!(to.judgement == Judgement::Pass, order == Ordering::Greater, "only a PASS leads on");
+                prop_assert_eq!(to.spends_attempt, order == Ordering::Less, "only what leads back spends");
+                prop_assert!(to.hold.is_none() || to.judgement == Judgement::Fail);
             }
+            AfterRun::Defer { until, .. } => prop_assert!(until > NOW && deferrals < 3 && !ran),
+            AfterRun::Requeue | AfterRun::Cancel(_) => prop_assert!(!ran, "no verdict is thrown away"),
+            AfterRun::Hold(_) | AfterRun::Supersede => {}
         }
-        if let AfterRun::Defer { until, .. } = after {
-            prop_assert!(until > NOW && deferrals < 3);
+    }
+
+    #[test]
+    fn a_push_never_leads_on_and_never_moves_what_is_not_on_its_way(
+        at in stages(),
+        state in states(),
+        verdicts in prop::collection::vec((stages(), any::<bool>()), 0..6),
+        job_is_old in prop::option::of(any::<bool>()),
+    ) {
+        let pipeline = Pipeline::embedded().unwrap();
+        let mut task = in_state(at, state);
+        let about = |old: bool| commit(if old { 'a' } else { 'b' });
+        for (stage, old) in &verdicts {
+            judged(&mut task, stage, about(*old));
+        }
+        let live = job_is_old.map(|old| Job { commit: about(old), ..job(at) });
+        match after_push(&pipeline, &task, live.as_ref(), |known| *known == about(false)) {
+            AfterPush::Back { expected, to } => {
+                prop_assert_eq!(&task.state, &TaskState::Active);
+                prop_assert_eq!(&expected, &task.stage);
+                prop_assert!(pipeline.position(&to) < pipeline.position(&expected));
+                prop_assert_eq!(&task.verdicts[&to].commit, &about(true));
+            }
+            AfterPush::Restart => prop_assert!(task.state == TaskState::Active && job_is_old == Some(true)),
+            AfterPush::Nothing => {}
+        }
+    }
+
+    #[test]
+    fn a_person_can_not_put_a_task_where_its_pipeline_has_no_stage(
+        at in stages(),
+        to in stages(),
+        state in states(),
+    ) {
+        let pipeline = Pipeline::embedded().unwrap();
+        let task = in_state(at, state);
+        for request in [Request::Retry, Request::Move { to: stage(to) }] {
+            if let Ok(AfterRequest::Move(person)) = after_request(&pipeline, &task, &request, NOW) {
+                let stage = pipeline.stage(&person.to).unwrap();
+                prop_assert_eq!(person.becomes == Standing::Done, stage.is_end());
+                prop_assert_eq!(&person.expected, &task.stage);
+            }
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! An artifact is front matter between two lines `---`, then markdown. The front matter is a flat list of
 //! `key: value` lines, a subset of YAML: a value is a plain word or a double-quoted string with JSON's
-//! escapes. The host writes every verdict key itself, all saying the same.
+//! escapes; read back, a single-quoted string and a comment will do, too. Lists, nested keys and text over
+//! several lines are not part of it. The host writes every verdict key itself, all saying the same.
 //!
 //! Reading is tolerant of case and quotes and of nothing else. No front matter, a missing or doubled key, an
 //! unknown value or a contradiction is an error, and an error is never a PASS. Nothing below the front
@@ -11,10 +12,22 @@
 mod read;
 mod write;
 
-pub use read::{Error, front_matter, read};
+pub use read::{Artifact, Error, read};
 pub use write::{ArtifactFacts, write};
 
+use crate::name::WorkItem;
 use crate::outcome::Judgement;
+
+/// The folder of a work item's artifacts in its repository. Commits that change nothing outside of it are the
+/// host's own and void no verdict (E5).
+pub fn artifact_folder(work_item: &WorkItem) -> String {
+    format!("docs/work-items/{work_item}")
+}
+
+/// The path of an artifact in its repository. `file` comes from a checked pipeline, so it is a plain name.
+pub fn artifact_path(work_item: &WorkItem, file: &str) -> String {
+    format!("{}/{file}", artifact_folder(work_item))
+}
 
 /// A front matter key that carries a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -54,58 +54,107 @@ pub enum Error {
 }
 
 /// The verdict of an artifact whose gate requires `key`.
+///
+/// # Errors
+/// Everything that leaves room for doubt. None of it is a PASS.
 pub fn read(artifact: &str, key: VerdictKey) -> Result<Judgement, Error> {
-    let entries = front_matter(artifact)?;
+    let artifact = Artifact::parse(artifact)?;
+    let mut own = None;
     let mut found = Vec::new();
     for candidate in VerdictKey::ALL {
-        let Some((_, word)) = entries.iter().find(|(name, _)| name == candidate.name()) else { continue };
+        let Some(word) = artifact.get(candidate.name()) else { continue };
         let judgement = candidate.judgement(word).ok_or_else(|| Error::UnknownValue {
             key: candidate.name(),
-            value: word.chars().take(60).collect(),
+            value: word.chars().take(60).flat_map(char::escape_debug).collect(),
             expected: format!("{} or {}", candidate.word(Judgement::Pass), candidate.word(Judgement::Fail)),
         })?;
+        if candidate == key {
+            own = Some(judgement);
+        }
         found.push((candidate, judgement));
     }
-    let own = found.iter().find(|(candidate, _)| *candidate == key);
-    let &(_, judgement) = own.ok_or(Error::Missing { key: key.name() })?;
+    let judgement = own.ok_or(Error::Missing { key: key.name() })?;
     match found.iter().find(|(_, other)| *other != judgement) {
         Some((other, _)) => Err(Error::Contradiction { first: key.name(), second: other.name() }),
         None => Ok(judgement),
     }
 }
 
-/// Every key of the front matter with its value, in order. Keys are in lower case.
-pub fn front_matter(artifact: &str) -> Result<Vec<(String, String)>, Error> {
-    // An editor's byte order mark is no reason to reject; anything else before the first line is.
-    let artifact = artifact.strip_prefix('\u{feff}').unwrap_or(artifact);
-    let mut lines = artifact.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).enumerate();
-    if lines.next().is_none_or(|(_, line)| line.trim_end() != "---") {
-        return Err(Error::NoFrontMatter);
+/// An artifact, taken apart. Nothing is said yet about what it means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Artifact<'a> {
+    /// Every key of the front matter with its value, in order. Keys are in lower case, and each is there once.
+    pub entries: Vec<(String, String)>,
+    /// The markdown below the front matter, without the empty line between them.
+    pub body: &'a str,
+}
+
+impl<'a> Artifact<'a> {
+    /// Takes it apart.
+    ///
+    /// # Errors
+    /// No front matter, or one that is not of this module's form.
+    pub fn parse(text: &'a str) -> Result<Self, Error> {
+        // An editor's byte order mark is no reason to reject; anything else before the first line is.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let (first, mut rest) = next_line(text).ok_or(Error::NoFrontMatter)?;
+        if !is_fence(first) {
+            return Err(Error::NoFrontMatter);
+        }
+        let front_matter = rest;
+        let mut entries: Vec<(String, String)> = Vec::new();
+        let mut number = 1;
+        while let Some((line, behind)) = next_line(rest) {
+            number += 1;
+            rest = behind;
+            if is_fence(line) {
+                return Ok(Self { entries, body: without_empty_line(rest) });
+            }
+            if front_matter.len() - rest.len() > MAX_FRONT_MATTER {
+                break;
+            }
+            if line.trim().is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (key, value) = entry(line).ok_or(Error::Malformed { line: number })?;
+            if entries.iter().any(|(other, _)| *other == key) {
+                return Err(Error::Doubled { key });
+            }
+            entries.push((key, value));
+        }
+        Err(Error::Unterminated)
     }
-    let mut entries: Vec<(String, String)> = Vec::new();
-    let mut size = 0;
-    for (index, line) in lines {
-        size += line.len();
-        if size > MAX_FRONT_MATTER {
-            return Err(Error::Unterminated);
-        }
-        if line.trim_end() == "---" {
-            return Ok(entries);
-        }
-        if line.trim().is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let (key, value) = entry(line).ok_or(Error::Malformed { line: index + 1 })?;
-        if entries.iter().any(|(other, _)| *other == key) {
-            return Err(Error::Doubled { key });
-        }
-        entries.push((key, value));
+
+    /// The value of a key, given in lower case.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.entries.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
-    Err(Error::Unterminated)
+}
+
+/// The first line without its end, and what comes behind it; `None` at the end of the text.
+fn next_line(text: &str) -> Option<(&str, &str)> {
+    if text.is_empty() {
+        return None;
+    }
+    let (line, rest) = text.split_once('\n').unwrap_or((text, ""));
+    Some((line.strip_suffix('\r').unwrap_or(line), rest))
+}
+
+/// A line of three dashes, with white space behind them at most.
+fn is_fence(line: &str) -> bool {
+    line.trim_end() == "---"
+}
+
+fn without_empty_line(text: &str) -> &str {
+    text.strip_prefix('\n').or_else(|| text.strip_prefix("\r\n")).unwrap_or(text)
 }
 
 fn entry(line: &str) -> Option<(String, String)> {
     let (key, value) = line.split_once(':')?;
+    // YAML takes `key:value` for one word.
+    if !value.is_empty() && !value.starts_with([' ', '\t']) {
+        return None;
+    }
     let key = key.trim_end();
     let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     if key.is_empty() || !key.chars().all(named) || key.starts_with('-') {
@@ -119,13 +168,22 @@ fn scalar(text: &str) -> Option<String> {
         return serde_json::from_str(text).ok();
     }
     if let Some(rest) = text.strip_prefix('\'') {
-        let inner = rest.strip_suffix('\'')?;
-        // A single quote inside is written twice.
-        let unquoted = inner.replace("''", "\u{0}");
-        return (!unquoted.contains('\'') && !inner.contains('\u{0}'))
-            .then(|| unquoted.replace('\u{0}', "'"));
+        return single_quoted(rest.strip_suffix('\'')?);
     }
     // A comment behind a plain value is left out, as YAML does.
     let plain = text.split_once(" #").map_or(text, |(plain, _)| plain).trim_end();
     Some(plain.to_owned())
+}
+
+/// What stands between single quotes, in which one that belongs to the text is written twice.
+fn single_quoted(inner: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut chars = inner.chars();
+    while let Some(c) = chars.next() {
+        if c == '\'' && chars.next() != Some('\'') {
+            return None;
+        }
+        out.push(c);
+    }
+    Some(out)
 }

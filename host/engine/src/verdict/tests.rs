@@ -75,6 +75,14 @@ fn anything_doubtful_is_not_a_pass() {
         "---\nresult: PASS\nnot a key value line\n---\n",
         "---\nresult: \"PASS\n---\n",
         "---\n result: PASS\n---\n",
+        "---\nresult:PASS\n---\n",
+        "---\nresult: PASS\n  and: more\n---\n",
+        "---\nresult: 'PASS' 'FAIL'\n---\n",
+        "---\nresult: 'PA'SS'\n---\n",
+        "---\nresult: [PASS]\n---\n",
+        "---\nresult: PASS\n...\n---\n",
+        "---\n\"result\": PASS\n---\n",
+        "--- \u{2028}\nresult: PASS\n",
         "---\nother: x\n---\nresult: PASS\n",
         "---\nresult: FAIL\n---\nresult: PASS\n",
     ];
@@ -87,6 +95,38 @@ fn anything_doubtful_is_not_a_pass() {
 fn front_matter_that_never_ends_is_given_up() {
     let text = format!("---\n{}", "key: value\n".repeat(100_000));
     assert!(matches!(read(&text, VerdictKey::Result), Err(Error::Doubled { .. } | Error::Unterminated)));
+}
+
+#[test]
+fn what_yaml_would_take_for_something_else_than_a_text_is_quoted() {
+    let mut about = facts();
+    for word in
+        ["null", "True", "no", "1e5", "2026-01-01", "0x1f", "~", "", "-", "a b", "a: b", "a #b", "\u{85}"]
+    {
+        about.branch = word.into();
+        let text = write(&about, &report(Judgement::Pass, ""), VerdictKey::Result);
+        let line = text.lines().find(|line| line.starts_with("branch: ")).unwrap();
+        assert!(line.starts_with("branch: \"") && line.ends_with('"'), "{line}");
+    }
+    about.branch = "feature/ORCH-116".into();
+    let text = write(&about, &report(Judgement::Pass, ""), VerdictKey::Result);
+    assert!(text.contains("\nbranch: feature/ORCH-116\n"));
+}
+
+#[test]
+fn facts_of_the_same_key_are_all_kept() {
+    let mut run = report(Judgement::Pass, "");
+    run.facts = vec![("a b".into(), "1".into()), ("a-b".into(), "2".into()), ("x-A b".into(), "3".into())];
+    let text = write(&facts(), &run, VerdictKey::Result);
+    let artifact = Artifact::parse(&text).unwrap();
+    let found = ["x-a-b", "x-a-b.2", "x-a-b.3"].map(|key| artifact.get(key));
+    assert_eq!(found, [Some("1"), Some("2"), Some("3")]);
+}
+
+#[test]
+fn an_artifact_lies_in_the_folder_of_its_work_item() {
+    let work_item = WorkItem::new("ORCH-1").unwrap();
+    assert_eq!(artifact_path(&work_item, "13-test-report.md"), "docs/work-items/ORCH-1/13-test-report.md");
 }
 
 proptest! {
@@ -110,9 +150,16 @@ proptest! {
             about.branch = branch.clone();
             let text = write(&about, &run, key);
             prop_assert_eq!(read(&text, key), Ok(judgement));
-            let entries = front_matter(&text).unwrap();
-            let read_back = entries.iter().find(|(name, _)| name == "summary").map(|(_, value)| value.as_str());
-            prop_assert_eq!(read_back, Some(summary.as_str()));
+            let artifact = Artifact::parse(&text).unwrap();
+            prop_assert_eq!(artifact.get("summary"), Some(summary.as_str()));
+            prop_assert_eq!(artifact.get("branch"), Some(branch.as_str()));
+            let values: Vec<_> = artifact.entries.iter().filter(|(key, _)| key.starts_with("x-")).collect();
+            prop_assert_eq!(values.len(), run.facts.len(), "no fact is lost");
+            for ((_, value), (_, given)) in values.iter().zip(&run.facts) {
+                prop_assert_eq!(value, given);
+            }
+            let body = artifact.body.strip_suffix('\n').unwrap();
+            prop_assert_eq!(body, run.body.strip_suffix('\n').unwrap_or(&run.body));
         }
     }
 

@@ -8,6 +8,11 @@ use crate::name::{CommitId, StageName, WorkItem};
 use crate::outcome::Report;
 use crate::time::Span;
 
+/// How long a fact's key may be, in characters, without its prefix.
+const MAX_FACT_KEY: usize = 60;
+/// Words that YAML takes for something else than a text, in one version of it or another.
+const RESERVED: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
+
 /// What the host knows about a run and writes into the front matter (A2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArtifactFacts {
@@ -42,74 +47,110 @@ pub struct ArtifactFacts {
 }
 
 /// The artifact's whole text. Whatever the report holds, reading it back with the same key gives exactly the
-/// report's judgement.
+/// report's judgement, and the body as it was, ended by a line feed.
 pub fn write(facts: &ArtifactFacts, report: &Report, key: VerdictKey) -> String {
-    let mut out = String::from("---\n");
-    let mut line = |key: &str, value: &str| {
-        let _ = writeln!(out, "{key}: {}", scalar(value));
-    };
-    line("work_item", facts.work_item.as_str());
-    line("stage", facts.stage.as_str());
+    let mut front = FrontMatter::default();
+    front.text("work_item", facts.work_item.as_str());
+    front.text("stage", facts.stage.as_str());
     for verdict in keys_for(key) {
-        line(verdict.name(), verdict.word(report.judgement));
+        front.text(verdict.name(), verdict.word(report.judgement));
     }
-    line("summary", &report.summary);
-    line("commit", facts.commit.as_str());
-    line("branch", &facts.branch);
-    line("producer", &facts.producer);
-    line("producer_version", &facts.producer_version);
-    line("producer_sha256", &facts.producer_sha256);
-    line("job", &facts.job.to_string());
-    line("run", &facts.run.to_string());
-    line("epoch", &facts.epoch.to_string());
-    line("started", &facts.started);
-    line("duration_ms", &facts.duration.as_millis().to_string());
-    line("isolation", &facts.isolation);
-    line("ledger_sha256", &facts.ledger_sha256);
-    line("passed", &report.tally.passed.to_string());
-    line("failed", &report.tally.failed.to_string());
-    line("skipped", &report.tally.skipped.to_string());
-    line("errored", &report.tally.errored.to_string());
-    let mut written: Vec<String> = Vec::new();
+    front.text("summary", &report.summary);
+    front.text("commit", facts.commit.as_str());
+    front.text("branch", &facts.branch);
+    front.text("producer", &facts.producer);
+    front.text("producer_version", &facts.producer_version);
+    front.text("producer_sha256", &facts.producer_sha256);
+    front.text("job", &facts.job.to_string());
+    front.text("run", &facts.run.to_string());
+    front.number("epoch", facts.epoch.get());
+    front.text("started", &facts.started);
+    front.number("duration_ms", facts.duration.as_millis());
+    front.text("isolation", &facts.isolation);
+    front.text("ledger_sha256", &facts.ledger_sha256);
+    front.number("passed", report.tally.passed);
+    front.number("failed", report.tally.failed);
+    front.number("skipped", report.tally.skipped);
+    front.number("errored", report.tally.errored);
     for (name, value) in &report.facts {
+        front.fact(name, value);
+    }
+    let ending = if report.body.ends_with('\n') { "" } else { "\n" };
+    format!("---\n{}---\n\n{}{ending}", front.lines, report.body)
+}
+
+#[derive(Default)]
+struct FrontMatter {
+    lines: String,
+    facts: Vec<String>,
+}
+
+impl FrontMatter {
+    fn text(&mut self, key: &str, value: &str) {
+        let value = if is_plain(value) { value.to_owned() } else { quoted(value) };
+        self.line(key, &value);
+    }
+
+    fn number(&mut self, key: &str, value: u64) {
+        self.line(key, &value.to_string());
+    }
+
+    /// A producer's own fact. The prefix keeps it away from the host's keys; a second one of the same key
+    /// gets a number, since a doubled key would make the whole artifact unreadable.
+    fn fact(&mut self, name: &str, value: &str) {
         let name = fact_key(name);
-        // The first one of a name stands; a doubled key would make the whole artifact unreadable.
-        if !written.contains(&name) {
-            line(&name, value);
-            written.push(name);
-        }
+        let numbered = |number: usize| if number == 1 { name.clone() } else { format!("{name}.{number}") };
+        let free = (1..).map(numbered).find(|key| !self.facts.contains(key));
+        let Some(key) = free else { return };
+        self.text(&key, value);
+        self.facts.push(key);
     }
-    out.push_str("---\n\n");
-    out.push_str(&report.body);
-    if !report.body.ends_with('\n') {
-        out.push('\n');
+
+    fn line(&mut self, key: &str, value: &str) {
+        // Writing to a string can't fail.
+        let _ = writeln!(self.lines, "{key}: {value}");
     }
-    out
 }
 
 /// `x-` and the name in a form that a key can have.
 fn fact_key(name: &str) -> String {
     let name = name.strip_prefix("x-").unwrap_or(name);
-    let plain = name.chars().take(60).map(|c| match c.to_ascii_lowercase() {
+    let plain = name.chars().take(MAX_FACT_KEY).map(|c| match c.to_ascii_lowercase() {
         c if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.') => c,
         _ => '-',
     });
     format!("x-{}", plain.collect::<String>())
 }
 
-/// A value as a plain word where YAML reads it as the same text, else as a double-quoted string.
-fn scalar(value: &str) -> String {
-    let plain_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
-    let starts_well = value.starts_with(|c: char| c.is_ascii_alphanumeric());
-    if starts_well && value.chars().all(plain_char) {
-        return value.to_owned();
+/// Whether every YAML reader takes the bare word for the same text. A number or a date is none: it begins
+/// with a digit.
+fn is_plain(value: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
+    value.starts_with(|c: char| c.is_ascii_alphabetic())
+        && value.chars().all(plain)
+        && !RESERVED.iter().any(|word| value.eq_ignore_ascii_case(word))
+}
+
+/// A string of JSON, which is a double-quoted one of YAML, too, with everything escaped that YAML does not
+/// print or breaks a line at.
+fn quoted(value: &str) -> String {
+    let mut out = String::from("\"");
+    for c in value.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_control()
+                || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}') =>
+            {
+                // All of these lie below U+10000, so four digits do.
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
     }
-    // JSON's strings are YAML's double-quoted ones. Line separators that YAML breaks lines at are escaped.
-    let quoted = serde_json::to_string(value).unwrap_or_else(|_| "\"\"".to_owned());
-    quoted
-        .replace('\u{7f}', "\\u007f")
-        .replace('\u{85}', "\\u0085")
-        .replace('\u{2028}', "\\u2028")
-        .replace('\u{2029}', "\\u2029")
-        .replace('\u{feff}', "\\ufeff")
+    out.push('"');
+    out
 }

@@ -67,6 +67,7 @@ pub(super) fn artifact(text: &str) -> Artifact {
 pub(super) fn verdict(judgement: Judgement, run: RunId, artifact: &Artifact) -> StageVerdict {
     StageVerdict {
         judgement,
+        fails_in_a_row: u32::from(judgement == Judgement::Fail),
         commit: commit('a'),
         artifact_sha256: artifact.sha256.clone(),
         run,
