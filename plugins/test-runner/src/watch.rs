@@ -32,11 +32,11 @@ impl<C> Watch<C> for () {}
 
 /// Runs `command` to its end. A cancellation of the run ends it.
 pub(crate) fn watch<C: Host + Process>(host: &C, command: &Command, watcher: &mut impl Watch<C>) -> Ending {
+    let mut looked = host.now_ms();
     let child = match host.spawn(command) {
         Ok(child) => child,
         Err(failure) => return Ending::NotStarted(failure),
     };
-    let mut looked = host.now_ms();
     let mut cancelled = false;
     loop {
         match child.next(CHUNK, LOOK_MS) {

@@ -1,5 +1,7 @@
 //! The table of evidence for pytest: a pure function from what was seen to what it becomes.
 
+use stagewright_sdk::Exit;
+
 use super::session::Session;
 use crate::ending::{self, Ending};
 use crate::finding::Tests;
@@ -119,6 +121,13 @@ const WRONG_TREE: Rule = Rule::held(
     "the tests imported code from the checkout and not from the examined commit",
     "install the package into its environment without -e, or add a set-up step that installs the clone",
 );
+const UNBUILT: Rule = Rule::held(
+    "not-built",
+    "collection or a conftest failed on a module that the checkout has as the product of a build (an extension module, \
+     a generated version file) and the commit does not",
+    "the tests need something that a build makes, and nothing built it in the clone",
+    "add a set-up step that builds the clone, such as `python -m pip install .`",
+);
 const INTERNAL_ERROR: Rule = Rule::deferred(
     "runner-internal-error",
     "exit 3: pytest's own fault, or one in a hook",
@@ -143,6 +152,7 @@ pub const TABLE: &[Rule] = &[
     WRONG_TREE,
     RUNNER_MISSING,
     RUNNER_NOT_SEEN,
+    UNBUILT,
     CONFTEST_ERROR,
     BAD_OPTION,
     INTERNAL_ERROR,
@@ -185,6 +195,10 @@ pub fn classify(evidence: &Evidence) -> Rule {
     if evidence_is_missing(evidence) && ending::says_disk_full(&evidence.ending) {
         return ending::DISK_FULL;
     }
+    let imports_failed = session.conftest_error.is_some() || session.collect_errors > 0;
+    if imports_failed && session.unbuilt.is_some() {
+        return UNBUILT;
+    }
     if session.conftest_error.is_some() {
         return CONFTEST_ERROR;
     }
@@ -200,12 +214,8 @@ pub fn classify(evidence: &Evidence) -> Rule {
 
 /// A time-out is the code's only once the session began; a crash already once the runner was up.
 fn is_up(evidence: &Evidence) -> bool {
-    match &evidence.ending {
-        Ending::Ended(completed) if completed.exit == stagewright_sdk::Exit::TimedOut => {
-            evidence.session.began
-        }
-        _ => evidence.session.loaded.is_some(),
-    }
+    let timed_out = matches!(&evidence.ending, Ending::Ended(completed) if completed.exit == Exit::TimedOut);
+    evidence.session.loaded.is_some() && (evidence.session.began || !timed_out)
 }
 
 fn not_loaded(evidence: &Evidence) -> Rule {

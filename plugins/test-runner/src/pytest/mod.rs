@@ -168,6 +168,8 @@ fn finding(evidence: Evidence, rule: crate::rules::Rule, command: Command, names
     }
     let evidence = if rule.code == "wrong-tree" {
         format!("imported from the checkout: {}", session.foreign.join(", "))
+    } else if let ("not-built", Some(path)) = (rule.code, &session.unbuilt) {
+        format!("the checkout has {path}, which the commit does not")
     } else {
         session.conftest_error.clone().or_else(|| session.internal_error.clone()).unwrap_or_default()
     };

@@ -78,6 +78,58 @@ def _foreign(checkout, clone):
     return foreign
 
 
+def _unbuilt(checkout, clone):
+    """A function that names the module whose import failed, if the checkout has it as the product of a build: an extension
+    module, or a generated file. A clone has none before something builds it, and that is not the code's fault."""
+    marks = ("generated", "setuptools_scm", "setuptools-scm", "hatch-vcs", "versioneer", "do not edit")
+
+    def is_product(path):
+        name = os.path.basename(path)
+        if not name.endswith(".py") or "version" in name:
+            return True
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                head = file.read(1000).lower()
+        except OSError:
+            return False
+        return any(mark in head for mark in marks)
+
+    def candidates(root, parts):
+        path = os.path.join(root, *parts)
+        yield from (path + ".py", os.path.join(path, "__init__.py"))
+        folder, last = os.path.split(path)
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            names = []
+        for name in names:
+            if name.startswith(last + ".") and name.endswith((".so", ".pyd")):
+                yield os.path.join(folder, name)
+
+    def unbuilt(error):
+        seen = 0
+        while checkout and error is not None and seen < 20:
+            if isinstance(error, ImportError) and error.name:
+                inner = getattr(error, "name_from", None)
+                for name in [error.name] + ([error.name + "." + inner] if inner else []):
+                    for root in ("", "src", "lib", "python"):
+                        for path in candidates(os.path.join(checkout, root), name.split(".")):
+                            there = os.path.join(clone, os.path.relpath(path, checkout))
+                            if os.path.isfile(path) and not os.path.exists(there) and is_product(path):
+                                return os.path.relpath(path, checkout)
+            error = getattr(error, "cause", None) or error.__cause__ or error.__context__
+            seen += 1
+        return None
+
+    def safely(error):
+        try:
+            return unbuilt(error)
+        except Exception:
+            return None
+
+    return safely
+
+
 def _detail(report):
     try:
         return report.longreprtext[-DETAIL:]
@@ -96,6 +148,13 @@ def _plugin(emit, foreign, is_worker):
             if not is_worker:
                 # Outermost of the wrappers: whoever changes the exit status has done it by now.
                 emit("finished", status=int(session.exitstatus))
+
+        def pytest_exception_interact(self, node, call):
+            # Workers of xdist collect, too, and only they have the exception.
+            if isinstance(node, pytest.Collector):
+                missing = _find_unbuilt(call.excinfo.value)
+                if missing:
+                    emit("unbuilt", id=missing)
 
         @pytest.hookimpl(trylast=True)
         def pytest_collection_finish(self, session):
@@ -166,6 +225,7 @@ def _plugin(emit, foreign, is_worker):
 
 _emit = _emitter(EVENTS, NONCE)  # noqa: F821
 _find_foreign = _foreign(CHECKOUT, CLONE)  # noqa: F821
+_find_unbuilt = _unbuilt(CHECKOUT, CLONE)  # noqa: F821
 
 
 @pytest.hookimpl(tryfirst=True, hookwrapper=True)
@@ -176,6 +236,9 @@ def pytest_load_initial_conftests(early_config):
     if excinfo and excinfo[0].__name__ == "ConftestImportFailure":
         cause = getattr(excinfo[1], "cause", None) or excinfo[1].__cause__
         _emit("conftest-error", detail=str(excinfo[1])[-DETAIL:] + ("\n%r" % (cause,) if cause else ""))
+        missing = _find_unbuilt(excinfo[1])
+        if missing:
+            _emit("unbuilt", id=missing)
         _emit("foreign", modules=_find_foreign())
 
 

@@ -56,6 +56,8 @@ pub struct Session {
     pub crash_codes: Vec<i32>,
     /// An initial conftest could not be imported.
     pub conftest_error: Option<String>,
+    /// A file that the checkout has as the product of a build, and whose import failed in the clone.
+    pub unbuilt: Option<String>,
     /// What interrupted the session: the exception's name.
     pub interrupted: Option<String>,
     /// pytest's own fault.
@@ -115,6 +117,7 @@ impl Session {
             }
             "worker-down" if event.crashed => self.crash_codes.extend(event.code),
             "conftest-error" => self.conftest_error = Some(event.detail),
+            "unbuilt" => self.unbuilt = Some(event.id),
             "interrupted" => self.interrupted = Some(event.by),
             "internal-error" => self.internal_error = Some(event.detail),
             "finished" => self.finished = Some(event.status),
