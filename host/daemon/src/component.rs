@@ -3,9 +3,11 @@
 //! What the operator names stands above what is built in, so a built-in producer can be replaced by a newer file
 //! without a new program. Either way there is a pin: no component is run by its name alone.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use stagewright_engine::name::ProducerName;
+use stagewright_engine::name::{ProducerName, RepoName};
+use stagewright_sandbox::Capability;
 
 use crate::config::Config;
 use crate::installation::{self, Installation};
@@ -33,4 +35,12 @@ pub fn locate(
     }
     let builtin = installation.builtin(producer.as_str())?;
     Ok(Component { file: builtin.file, sha256: builtin.sha256, built_in: true })
+}
+
+/// The capabilities that a producer is granted for one repository.
+pub fn granted(config: &Config, producer: &ProducerName, repo: &RepoName) -> BTreeSet<Capability> {
+    let process = config.programs(producer, repo).map(|_| Capability::Process);
+    let files = config.files_granted(producer).then_some(Capability::Files);
+    let probe = config.endpoints(producer).map(|_| Capability::Probe);
+    [process, files, probe].into_iter().flatten().collect()
 }

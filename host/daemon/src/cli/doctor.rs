@@ -19,6 +19,7 @@ use super::config_command::load;
 use super::{Failure, Global};
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::host;
 use crate::installation::Installation;
 
 #[derive(Debug, Args)]
@@ -36,18 +37,21 @@ pub(crate) async fn doctor(global: &Global, args: &DoctorArgs) -> Result<Exit, F
     let mut findings = Findings::new(global.json);
     findings.add(machine::configuration(&config));
     findings.add(machine::git(&config).await);
-    let state = machine::state_folder(&config)?;
+    let state = host::state_location(&config)?;
     let store = state.join("store.sqlite3");
     findings.extend(machine::state(&state));
     findings.add(parts::store(&store).await);
     findings.add(machine::clock(&store));
+    let repo = repo_name(&config, args)?;
     match Installation::find() {
-        Ok(installation) => parts::all(&config, &installation, &state, &mut findings).await,
+        Ok(installation) => {
+            findings.extend(parts::isolation(&config, &installation).await);
+            findings.extend(parts::components(&config, &installation, &repo).await);
+        }
         Err(error) => {
             findings.add(Finding::defect("installation", error.to_string(), "install the program anew"))
         }
     }
-    let repo = repo_name(&config, args)?;
     for producer in config.producers.keys() {
         findings.extend(suite::granted(&config, producer, &repo).await);
     }

@@ -140,7 +140,7 @@ fn json(value: &DeValue<'_>) -> Result<Value, &'static str> {
             entries
                 .iter()
                 .map(|(name, entry)| Ok((name.get_ref().clone().into_owned(), json(entry.get_ref())?)))
-                .collect::<Result<_, _>>()?,
+                .collect::<Result<_, &'static str>>()?,
         ),
     })
 }

@@ -262,8 +262,11 @@ section! {
         env: Vec<String> = vec!["*".to_owned()];
         /// Variables that every process gets, such as a test database's address. The values are never shown.
         variables: Secrets = Secrets::default();
-        /// Processes at once in one run.
-        max_processes: u32 = 1_024, within 1..=100_000;
+        /// Commands at once in one run.
+        max_commands: u32 = 16, within 1..=1_000;
+        /// The kernel's limit on processes of this user while a command runs. It counts every process of the user, and does
+        /// not hold for root. If it is not set: the machine's own limit.
+        max_processes: Option<u64>, within 1..=4_194_304;
         /// How much of the end of each output the component sees, in bytes.
         tail_bytes: u64 = 64 * 1_024, within 1_024..=(8 * 1_024 * 1_024);
         /// How much of each output is kept in the log, in bytes. The rest is counted and dropped.
@@ -318,8 +321,6 @@ section! {
         require: Require = Require::BestEffort;
         /// Further folders that every run's processes may read, such as a toolchain outside the system folders.
         read_roots: Vec<PathBuf> = Vec::new();
-        /// Run them as this user id. It needs the right to change to it.
-        uid: Option<u32>, within 1..=4_294_967_294;
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Finding {
     pub(super) check: String,
     pub(super) state: State,
     pub(super) message: String,
-    /// How to mend it.
+    /// How to mend it; `None` if all is well, or if the message says it already.
     pub(super) remedy: Option<String>,
 }
 
@@ -61,6 +61,11 @@ impl Finding {
             message: message.into(),
             remedy: Some(remedy.into()),
         }
+    }
+
+    /// A defect whose message is an error of ours, which says the way out itself.
+    pub(super) fn broken(check: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { check: check.into(), state: State::Defect, message: message.into(), remedy: None }
     }
 
     fn text(&self, colour: bool) -> String {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use super::finding::Finding;
@@ -10,7 +10,6 @@ use super::version::{Answer, ask};
 use crate::clock;
 use crate::config::Config;
 use crate::programs;
-use crate::state;
 
 /// The oldest git that has all that the host uses of it (`GIT_CONFIG_COUNT`, `safe.directory`).
 const OLDEST_GIT: (u32, u32) = (2, 36);
@@ -74,12 +73,6 @@ pub(super) fn clock(store: &Path) -> Finding {
         ),
         _ => Finding::ok("clock", "plausible"),
     }
-}
-
-/// Where state lies, whether the folder exists yet or not.
-pub(super) fn state_folder(config: &Config) -> Result<PathBuf, state::Error> {
-    let configured = config.state.dir.clone();
-    configured.or_else(|| state::default_location(|name| std::env::var_os(name))).ok_or(state::Error::Nowhere)
 }
 
 /// The state folder: ours, closed, writable, with room.

@@ -1,59 +1,124 @@
 //! The parts of this program: the store, the shepherd with its isolation, and the components.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use stagewright_store::SqliteStore;
-use stagewright_store::sqlite::Options;
+use stagewright_capability::isolation;
+use stagewright_capability::process::Shepherd;
+use stagewright_engine::name::{ProducerName, RepoName};
+use stagewright_engine::time::Span;
+use stagewright_sandbox::{Capabilities, FindingState};
 
-use super::finding::{Finding, Findings};
-use crate::config::Config;
+use super::finding::Finding;
+use crate::cli::plugin::{Inspected, Workshop};
+use crate::cli::trial::Trial;
+use crate::config::sections::{Framework, Require};
+use crate::config::{Config, TEST_RUNNER};
+use crate::host;
 use crate::installation::Installation;
 
 /// The store: opened as every command does it. Where there is none yet, one is made beside its place and removed
 /// again, so that the file system has shown what it can.
 pub(super) async fn store(file: &Path) -> Finding {
     if file.exists() {
-        return match SqliteStore::open(file, Options::default()) {
+        return match host::open_store(file.to_owned()).await {
             Ok(_) => Finding::ok("store", file.display().to_string()),
-            Err(error) => Finding::defect("store", error.to_string(), "see what it says, and ask again"),
+            Err(error) => Finding::broken("store", error.to_string()),
         };
     }
     let Some(existing) = file.ancestors().skip(1).find(|ancestor| ancestor.is_dir()) else {
-        return Finding::defect(
-            "store",
-            "its folder can't be reached",
-            "use another with --state-dir <folder>",
-        );
+        return Finding::defect("store", "its folder can't be reached", "use another with --state-dir <folder>");
     };
-    let trial = Trial(existing.join(format!(".stagewright-doctor-{}", crate::clock::new_id())));
-    if let Err(error) = fs::create_dir(&trial.0) {
-        let message = format!("{} can't be written: {error}", existing.display());
-        return Finding::defect("store", message, "use another with --state-dir <folder>");
-    }
-    match SqliteStore::open(&trial.0.join("store.sqlite3"), Options::default()) {
-        Ok(_) => Finding::ok("store", "none yet; one could be made here"),
+    let trial = match Trial::within(existing) {
+        Ok(trial) => trial,
         Err(error) => {
-            Finding::defect("store", error.to_string(), "use another folder with --state-dir <folder>")
+            let message = format!("{} can't be written: {error}", existing.display());
+            return Finding::defect("store", message, "use another with --state-dir <folder>");
+        }
+    };
+    match host::open_store(trial.path().join("store.sqlite3")).await {
+        Ok(_) => Finding::ok("store", "none yet; one could be made here"),
+        Err(error) => Finding::broken("store", error.to_string()),
+    }
+}
+
+/// The shepherd: it starts a command, and says what kept that in its bounds.
+pub(super) async fn isolation(config: &Config, installation: &Installation) -> Vec<Finding> {
+    let shepherd = match installation.shepherd() {
+        Ok(program) => Shepherd::new(program),
+        Err(error) => return vec![Finding::broken("shepherd", error.to_string())],
+    };
+    let had = match isolation::available(&shepherd).await {
+        Ok(had) => had,
+        Err(failure) => {
+            let remedy = "see whether the file may be executed, and whether this user may start more processes";
+            return vec![Finding::defect("shepherd", failure.message, remedy)];
+        }
+    };
+    let started = format!("{} starts a command in {}", shepherd.program().display(), Span::from(had.start));
+    let level = match (had.is_any(), config.isolation.require) {
+        (true, _) => Finding::ok("isolation", had.name),
+        (false, Require::Landlock) => Finding::defect(
+            "isolation",
+            "this kernel has no Landlock, and `isolation.require` asks for it: nothing will be run",
+            "use Linux 5.13 or newer with Landlock enabled (lsm=landlock,…), or set `isolation.require` to `best-effort`",
+        ),
+        (false, Require::BestEffort) => Finding::warning(
+            "isolation",
+            "none: a suite can read what this user can read",
+            "use Linux 5.13 or newer with Landlock enabled (lsm=landlock,…), or run as a user of its own",
+        ),
+    };
+    vec![Finding::ok("shepherd", started), level]
+}
+
+/// The component of every producer: there, as it was pinned, compiled, within its grants, content with its settings.
+pub(super) async fn components(config: &Config, installation: &Installation, repo: &RepoName) -> Vec<Finding> {
+    let workshop = match Workshop::open(config) {
+        Ok(workshop) => workshop,
+        Err(failure) => return vec![Finding::broken("components", failure.message())],
+    };
+    let mut findings = Vec::new();
+    for name in config.producers.keys() {
+        let check = format!("component {name}");
+        match workshop.producer(config, installation, name, repo).await {
+            Ok(found) => {
+                findings.push(Finding::ok(
+                    check,
+                    format!("{} {} ({})", found.descriptor.name, found.descriptor.version, found.file.display()),
+                ));
+                findings.extend(settings(config, name, repo, &found).await);
+            }
+            Err(error) => findings.push(Finding::broken(check, error.to_string())),
         }
     }
+    findings
 }
 
-/// A folder that goes with the value.
-struct Trial(PathBuf);
-
-impl Drop for Trial {
-    fn drop(&mut self) {
-        // An empty folder with a name that says whose it is harms nobody.
-        let _ = fs::remove_dir_all(&self.0);
+/// What the component says to its settings. It is given no capability: programs and endpoints are looked at for
+/// themselves.
+async fn settings(config: &Config, name: &ProducerName, repo: &RepoName, found: &Inspected) -> Vec<Finding> {
+    if name.as_str() != TEST_RUNNER {
+        return Vec::new();
     }
-}
-
-/// The shepherd, the isolation and the components.
-pub(super) async fn all(config: &Config, installation: &Installation, state: &Path, findings: &mut Findings) {
-    let _ = (config, state);
-    findings.add(match installation.shepherd() {
-        Ok(path) => Finding::ok("shepherd", path.display().to_string()),
-        Err(error) => Finding::defect("shepherd", error.to_string(), "install the program anew"),
-    });
+    let mut settings = config.settings(name, repo);
+    // With a framework of its own it would try to start that.
+    settings.insert("framework".to_owned(), Framework::Auto.word().into());
+    let settings = serde_json::Value::Object(settings).to_string();
+    let check = format!("settings {name}");
+    match found.producer.preflight(&settings, Capabilities::default()).await {
+        Ok(said) => said
+            .into_iter()
+            .filter(|said| said.state != FindingState::Ok)
+            .map(|said| {
+                let remedy = said.remedy.unwrap_or_else(|| "correct the keys of [test_runner]".to_owned());
+                match said.state {
+                    FindingState::Defect => Finding::defect(check.clone(), said.message, remedy),
+                    FindingState::Warning | FindingState::Ok => Finding::warning(check.clone(), said.message, remedy),
+                }
+            })
+            .collect(),
+        Err(fault) => {
+            vec![Finding::defect(check, fault.message, fault.remedy.unwrap_or_else(|| "report this fault".to_owned()))]
+        }
+    }
 }

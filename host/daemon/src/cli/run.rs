@@ -1,0 +1,272 @@
+//! `run`: one stage for one work item of a local repository, through the full path, without a daemon (S2).
+//!
+//! The user's checkout, index, branches and `.git` are only read. The repository is in scope by being named.
+
+mod submit;
+mod watch;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::Args;
+use stagewright_capability::Cancel;
+use stagewright_engine::name::{BranchName, ProducerName, StageName, WorkItem};
+use stagewright_engine::outcome::{Outcome, Report, Tally};
+use stagewright_engine::transition::AfterRun;
+use stagewright_repository::source::Source;
+use stagewright_repository::{ArtifactCommit, Author, Delivery, Refusal};
+
+use self::submit::{Submitted, submit};
+use super::config_command::load;
+use super::output::print;
+use super::progress::Progress;
+use super::run_report::{RunOutcome, RunReport};
+use super::{Failure, Global, run_text};
+use crate::exit::Exit;
+use crate::host::{self, Host};
+use crate::state;
+use crate::worker::Worked;
+
+/// What `run` takes.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  stagewright run --repo . --work-item SHOP-12\n  stagewright run --repo ~/shop --work-item SHOP-12 --branch feature/basket --json\n\nExit code: 0 PASS, 1 FAIL, 75 deferred or busy, 78 held, 130 cancelled, 2 wrong use, 70 internal."
+)]
+pub(crate) struct RunArgs {
+    /// The repository: its checkout, or a bare one
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) repo: PathBuf,
+    /// The work item's key in the tracker, such as SHOP-12
+    #[arg(long, value_name = "KEY")]
+    pub(crate) work_item: String,
+    /// The stage to do
+    #[arg(long, value_name = "STAGE", default_value = "testing")]
+    pub(crate) stage: String,
+    /// The branch whose head is examined [default: the one that is checked out]
+    #[arg(long, value_name = "BRANCH")]
+    pub(crate) branch: Option<String>,
+    /// Add the artifact to the task's branch, if that is not checked out anywhere
+    #[arg(long)]
+    pub(crate) commit: bool,
+    /// Do the stage again though the task has moved on
+    #[arg(long)]
+    pub(crate) again: bool,
+}
+
+/// The arguments, checked.
+struct Request {
+    repo: PathBuf,
+    work_item: WorkItem,
+    stage: StageName,
+    branch: Option<BranchName>,
+    again: bool,
+}
+
+pub(crate) async fn run(global: &Global, args: &RunArgs) -> Result<Exit, Failure> {
+    let begun = Instant::now();
+    let config = load(global)?;
+    let pipeline = host::pipeline(&config)?;
+    let request = Request {
+        repo: args.repo.clone(),
+        work_item: WorkItem::new(args.work_item.clone())?,
+        stage: stage(&args.stage, &pipeline)?,
+        branch: args.branch.clone().map(BranchName::new).transpose()?,
+        again: args.again,
+    };
+    let progress = Arc::new(Progress::new(global.json));
+    // Looked at before anything is made: a state folder in the repository would be examined with it.
+    let git = host::git(&config).await?;
+    let source = Source::find(&git, &request.repo).await?;
+    state::outside_of(&host::state_location(&config)?, &source.top)?;
+
+    let host = Host::start(config, pipeline, git).await?;
+    for dead in &host.taken_over {
+        progress.step(&format!(
+            "process {} ended in the middle of its work; took over {} of its jobs",
+            dead.instance.pid, dead.jobs
+        ));
+    }
+    let ended = Run { host: &host, progress: &progress, begun }.of(&request, args.commit).await;
+    host.end().await;
+    progress.clear();
+    let Ended { report, found } = ended?;
+    let text = if global.json {
+        let json = serde_json::to_string(&report);
+        json.map_err(|error| Failure::internal("the result could not be written", &error))? + "\n"
+    } else {
+        run_text::text(&report, found.as_ref())
+    };
+    print(&text);
+    Ok(report.exit())
+}
+
+fn stage(text: &str, pipeline: &stagewright_engine::pipeline::Pipeline) -> Result<StageName, Failure> {
+    let stages = || {
+        let names: Vec<&str> = pipeline.stages().iter().map(|stage| stage.name.as_str()).collect();
+        names.join(", ")
+    };
+    let unknown = || {
+        let near = pipeline.nearest(text).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+        Failure::usage(format!("the pipeline has no stage `{text}`{near} (it has: {})", stages()))
+    };
+    let name = StageName::new(text)?;
+    match pipeline.stage(&name) {
+        None => Err(unknown()),
+        Some(stage) if stage.work.is_none() => {
+            Err(Failure::usage(format!("the stage `{text}` is the end of the pipeline; nothing is done there")))
+        }
+        Some(_) => Ok(name),
+    }
+}
+
+/// How a run ended, for the caller.
+struct Ended {
+    report: RunReport,
+    found: Option<Report>,
+}
+
+struct Run<'a> {
+    host: &'a Host,
+    progress: &'a Arc<Progress>,
+    begun: Instant,
+}
+
+impl Run<'_> {
+    async fn of(&self, request: &Request, commit: bool) -> Result<Ended, Failure> {
+        let worker = &self.host.worker;
+        let submitted = submit(self.host, request, self.progress).await?;
+        let (claimed, bare, checkout) = match submitted {
+            Submitted::Claimed { claimed, bare, checkout } => (claimed, bare, checkout),
+            Submitted::Ended(report) => return Ok(Ended { report: self.timed(*report), found: None }),
+        };
+        let producer = self.producer(request)?;
+        self.progress.step(&format!(
+            "{} at {}, commit {} of {}, by {producer}",
+            claimed.task.key.work_item,
+            claimed.job.stage,
+            claimed.job.commit.short(),
+            claimed.task.branch
+        ));
+        let cancel = Cancel::new();
+        let interrupted = tokio::spawn(watch::cancel_on_signal(cancel.clone()));
+        let observer = Arc::new(watch::Shown::new(Arc::clone(self.progress)));
+        let worked = worker.work(&claimed, &producer, &bare, checkout.as_deref(), cancel, observer).await;
+        interrupted.abort();
+        let worked = worked.map_err(|error| Failure::internal("the result could not be kept", &error))?;
+        if commit && worked.judgement().is_some() {
+            self.commit(&claimed, &bare).await?;
+        }
+        Ok(self.tell(request, &claimed, worked))
+    }
+
+    /// The producer of the stage, or its fallback where the operator has switched it off (P4). The repository
+    /// is in scope by being named.
+    fn producer(&self, request: &Request) -> Result<ProducerName, Failure> {
+        let worker = &self.host.worker;
+        let work = worker.pipeline.stage(&request.stage).and_then(|stage| stage.work.as_ref());
+        let work = work.ok_or_else(|| Failure::usage(format!("the stage `{}` has no work", request.stage)))?;
+        let off = work.producer.as_str() == crate::config::TEST_RUNNER && !worker.config.test_runner.enabled;
+        match (off, &work.fallback) {
+            (true, Some(fallback)) => Ok(fallback.clone()),
+            (true, None) => {
+                let message = "the test-runner is switched off (test_runner.enabled), and the stage has no fallback";
+                Err(Failure::usage(message))
+            }
+            (false, _) => Ok(work.producer.clone()),
+        }
+    }
+
+    async fn commit(
+        &self,
+        claimed: &stagewright_store::request::job::Claimed,
+        bare: &stagewright_repository::Bare,
+    ) -> Result<(), Failure> {
+        let store = &self.host.worker.store;
+        let run = crate::worker::run_of(claimed);
+        let stored = store.artifact_of_run(run).await?;
+        let Some(stored) = stored else { return Ok(()) };
+        let message = format!(
+            "{}: {} of {}\n\nStagewright-Run: {run}\n",
+            claimed.task.key.work_item,
+            stored.artifact.path.rsplit('/').next().unwrap_or_default(),
+            claimed.job.commit
+        );
+        let branch = &claimed.task.branch;
+        let author =
+            Author { name: "stagewright".to_owned(), email: "stagewright@localhost".to_owned() };
+        let artifact = ArtifactCommit {
+            branch,
+            expected_head: &claimed.job.commit,
+            path: &stored.artifact.path,
+            bytes: &stored.artifact.bytes,
+            message: &message,
+            author: &author,
+            when: crate::clock::now(),
+        };
+        let made = bare.commit_artifact(&artifact).await?;
+        let told = match bare.deliver(branch, &made, &bare.source_head(branch).await?).await? {
+            Delivery::Delivered | Delivery::AlreadyThere => {
+                format!("the artifact is on {branch} in commit {}", made.short())
+            }
+            Delivery::Refused(Refusal::CheckedOut { folder, command }) => format!(
+                "{branch} is checked out in {}, so it was left alone; to take the artifact's commit: {command}",
+                folder.display()
+            ),
+            Delivery::Refused(Refusal::Moved { .. }) => {
+                format!("{branch} has moved meanwhile, so the artifact was not added to it; run the stage again")
+            }
+            Delivery::Refused(Refusal::NotOnlyArtifacts) => {
+                format!("{branch} has other commits than the ones that were examined, so it was left alone")
+            }
+        };
+        self.progress.always(&told);
+        Ok(())
+    }
+
+    fn tell(
+        &self,
+        request: &Request,
+        claimed: &stagewright_store::request::job::Claimed,
+        worked: Worked,
+    ) -> Ended {
+        let judgement = worked.judgement();
+        let fault = worked.fault().cloned();
+        let rejected = fault.as_ref().is_some_and(|fault| fault.code == "artifact-rejected");
+        let outcome = match &worked.after {
+            _ if worked.overtaken => RunOutcome::Superseded,
+            AfterRun::Move(_) => RunOutcome::Verdict,
+            // The work ran, and the gate does not accept what it left: a script sees a FAIL.
+            AfterRun::Hold(_) if rejected => RunOutcome::Verdict,
+            AfterRun::Hold(_) => RunOutcome::Held,
+            AfterRun::Defer { .. } => RunOutcome::Deferred,
+            AfterRun::Cancel(_) | AfterRun::Requeue => RunOutcome::Cancelled,
+            AfterRun::Supersede => RunOutcome::Superseded,
+        };
+        let found = match worked.outcome {
+            Outcome::Verdict(report) => Some(report),
+            _ => None,
+        };
+        let report = RunReport {
+            work_item: request.work_item.clone(),
+            stage: request.stage.clone(),
+            job: Some(claimed.job.id),
+            run: Some(crate::worker::run_of(claimed)),
+            outcome,
+            judgement,
+            from_stage: claimed.job.stage.clone(),
+            to_stage: worked.task.stage.clone(),
+            artifact: worked.artifact,
+            commit: Some(claimed.job.commit.clone()),
+            fault: fault.map(Into::into),
+            tally: found.as_ref().map_or_else(Tally::default, |found| found.tally),
+            duration_ms: 0,
+        };
+        Ended { report: self.timed(report), found }
+    }
+
+    fn timed(&self, report: RunReport) -> RunReport {
+        let duration_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        RunReport { duration_ms, ..report }
+    }
+}

@@ -1,0 +1,263 @@
+//! From what the user asked for to a claimed job: repository, branch, task, job.
+//!
+//! Each step can end the call: the task is held, is elsewhere, or somebody else is at it. Then nothing is
+//! done, and the report says where the task is.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use stagewright_engine::identity::{JobId, RunId, TaskKey};
+use stagewright_engine::job::{Job, JobState};
+use stagewright_engine::name::{CommitId, RepoName};
+use stagewright_engine::outcome::{Fault, Tally};
+use stagewright_engine::task::{Task, TaskState};
+use stagewright_engine::transition::{self, AfterPush};
+use stagewright_repository::Bare;
+use stagewright_store::request::conclusion::{Attempts, Becomes, Ownership, StageChange};
+use stagewright_store::request::job::{Claim, ClaimRefused, Claimed, EnqueueRefused, Limits, NewJob};
+use stagewright_store::request::repo::NewRepo;
+use stagewright_store::request::task::{NewTask, ObserveHead};
+
+use super::Request;
+use crate::cli::Failure;
+use crate::cli::progress::Progress;
+use crate::cli::run_report::{RunOutcome, RunReport};
+use crate::clock;
+use crate::config::Config;
+use crate::host::Host;
+
+/// A job that is ours, or the end of the call.
+pub(super) enum Submitted {
+    /// Ours.
+    Claimed {
+        claimed: Box<Claimed>,
+        bare: Bare,
+        checkout: Option<PathBuf>,
+    },
+    /// There is nothing to do, or not now.
+    Ended(Box<RunReport>),
+}
+
+pub(super) async fn submit(host: &Host, request: &Request, progress: &Arc<Progress>) -> Result<Submitted, Failure> {
+    let worker = &host.worker;
+    let store = &worker.store;
+    let repo = repo_name(&worker.config, &request.repo)?;
+    progress.step(&format!("copying {}", request.repo.display()));
+    let bare = host.repositories.open(&repo, &request.repo).await?;
+    let source = bare.source();
+    let branch = match &request.branch {
+        Some(branch) => branch.clone(),
+        None => source.branch().cloned().ok_or_else(|| {
+            Failure::usage(format!(
+                "{} has no branch checked out; name one with --branch <branch>",
+                request.repo.display()
+            ))
+        })?,
+    };
+    let head = bare.head(&branch).await?;
+    let checkout = (!source.bare).then(|| source.top.clone());
+
+    let now = clock::now();
+    store.put_repo(NewRepo { name: repo.clone(), source: source.top.clone(), now }).await?;
+    let key = TaskKey { repo, work_item: request.work_item.clone() };
+    let new = NewTask { key: key.clone(), stage: request.stage.clone(), branch: branch.clone(), now };
+    let mut task = store.add_task(new).await?;
+    if task.branch != branch && request.branch.is_some() {
+        return Err(Failure::usage(format!(
+            "{} is on the branch `{}`, not on `{branch}`; leave --branch away, or use another work item key",
+            key.work_item, task.branch
+        )));
+    }
+    let head = if task.branch == branch { head } else { bare.head(&task.branch).await? };
+    task = store.observe_head(ObserveHead { task: key.clone(), head: head.clone(), now }).await?;
+
+    if let Some(hold) = task.hold() {
+        return Ok(ended(request, &task, RunOutcome::Held, Some(hold.fault.clone())));
+    }
+    if let Some(report) = busy(host, request, &task).await? {
+        return Ok(report);
+    }
+    task = follow_push(host, &bare, task, &head).await?;
+    if task.stage != request.stage || task.state != TaskState::Active {
+        if !request.again {
+            return Ok(ended(request, &task, RunOutcome::Superseded, Some(moved_on(&task))));
+        }
+        task = put_back(host, request, task).await?;
+    }
+    claim(host, request, task, head, bare, checkout).await
+}
+
+/// Queues the job and makes it ours.
+async fn claim(
+    host: &Host,
+    request: &Request,
+    task: Task,
+    head: CommitId,
+    bare: Bare,
+    checkout: Option<PathBuf>,
+) -> Result<Submitted, Failure> {
+    let worker = &host.worker;
+    let now = clock::now();
+    let new = NewJob {
+        id: JobId::new(clock::new_id()),
+        task: task.key.clone(),
+        stage: request.stage.clone(),
+        commit: head,
+        now,
+    };
+    let job = match worker.store.enqueue(new).await {
+        Ok(job) => job,
+        Err(EnqueueRefused::Store(error)) => return Err(error.into()),
+        Err(refused) => return Err(Failure::later(format!("{}: {refused}; try again", task.key))),
+    };
+    let claim = Claim {
+        job: job.id,
+        expected_stage: request.stage.clone(),
+        instance: worker.instance,
+        run: RunId::new(clock::new_id()),
+        now: due(&job).unwrap_or(now),
+        limits: Limits { host: worker.config.limits.jobs, producer: None },
+    };
+    match worker.store.claim(claim).await {
+        Ok(claimed) => Ok(Submitted::Claimed { claimed: Box::new(claimed), bare, checkout }),
+        Err(ClaimRefused::Busy { .. }) => match busy(host, request, &task).await? {
+            Some(report) => Ok(report),
+            None => Err(Failure::later(format!("somebody else was at {} just now; try again", task.key))),
+        },
+        Err(ClaimRefused::LimitReached { running, limit, .. }) => {
+            let message = format!("{running} of at most {limit} jobs are running on this state folder");
+            let fault = Fault::new("limit-reached", message).with_remedy("try again later, or raise limits.jobs");
+            Ok(ended(request, &task, RunOutcome::Busy, Some(fault)))
+        }
+        Err(ClaimRefused::Store(error)) => Err(error.into()),
+        Err(refused) => Err(Failure::later(format!("{}: {refused}; try again", task.key))),
+    }
+}
+
+/// A person who calls `run` wants it now: a deferred job is due, and its deferrals stay counted.
+fn due(job: &Job) -> Option<stagewright_engine::time::Timestamp> {
+    match &job.state {
+        JobState::Deferred { until, .. } => Some((*until).max(clock::now())),
+        _ => None,
+    }
+}
+
+/// Who is at the task, if somebody living is.
+async fn busy(host: &Host, request: &Request, task: &Task) -> Result<Option<Submitted>, Failure> {
+    let store = &host.worker.store;
+    let running = store.live_job(&task.key).await?.and_then(|job| match job.state {
+        JobState::Running { instance, since, .. } => Some((instance, since)),
+        _ => None,
+    });
+    let lease = store.lease(&task.key).await?.map(|lease| (lease.owner, lease.taken));
+    let Some((owner, since)) = running.or(lease) else { return Ok(None) };
+    let instances = store.instances().await?;
+    let who = instances.iter().find(|instance| instance.id == owner).map_or_else(
+        || format!("instance {owner}"),
+        |instance| format!("process {} on {}", instance.pid, instance.host),
+    );
+    let message =
+        format!("{who} is at {} since {} ago", task.key.work_item, clock::now().since(since));
+    let fault = Fault::new("busy", message).with_remedy("wait for its end, or end that process");
+    Ok(Some(ended(request, task, RunOutcome::Busy, Some(fault))))
+}
+
+/// A push voids verdicts about other code: back to the earliest stage that has to judge anew (E5).
+async fn follow_push(host: &Host, bare: &Bare, task: Task, head: &CommitId) -> Result<Task, Failure> {
+    let mut same = std::collections::BTreeSet::new();
+    for verdict in task.verdicts.values() {
+        if verdict.commit == *head
+            || bare.only_artifacts_between(&verdict.commit, head, &task.key.work_item).await.unwrap_or(false)
+        {
+            same.insert(verdict.commit.clone());
+        }
+    }
+    same.insert(head.clone());
+    match transition::after_push(&host.worker.pipeline, &task, |commit| same.contains(commit)) {
+        AfterPush::Back { expected, to } => {
+            let reason = format!("the branch moved to {}", head.short());
+            move_to(host, task, expected, to, Attempts::Keep, reason).await
+        }
+        AfterPush::Restart | AfterPush::Nothing => Ok(task),
+    }
+}
+
+/// A person asks for the stage again.
+async fn put_back(host: &Host, request: &Request, task: Task) -> Result<Task, Failure> {
+    let expected = task.stage.clone();
+    move_to(host, task, expected, request.stage.clone(), Attempts::Keep, "run --again".to_owned()).await
+}
+
+async fn move_to(
+    host: &Host,
+    task: Task,
+    expected: stagewright_engine::name::StageName,
+    to: stagewright_engine::name::StageName,
+    attempts: Attempts,
+    reason: String,
+) -> Result<Task, Failure> {
+    let change = StageChange {
+        task: task.key.clone(),
+        expected_stage: expected,
+        to,
+        ownership: Ownership::TakeNow { owner: host.worker.instance, epoch: task.epoch },
+        completes: None,
+        attempts,
+        becomes: Becomes::Active { next_job: None },
+        reason,
+        events: Vec::new(),
+        now: clock::now(),
+    };
+    let moved = host.worker.store.move_stage(change).await;
+    moved.map_err(|refused| Failure::later(format!("{} was not moved: {refused}; try again", task.key)))
+}
+
+fn moved_on(task: &Task) -> Fault {
+    let place = match &task.state {
+        TaskState::Done => "is done".to_owned(),
+        TaskState::Cancelled => "is cancelled".to_owned(),
+        TaskState::Active | TaskState::Held(_) => format!("is at `{}`", task.stage),
+    };
+    Fault::new("moved-on", format!("{} {place}; nothing was done", task.key.work_item))
+        .with_remedy("to do the stage again: run --again")
+}
+
+fn ended(request: &Request, task: &Task, outcome: RunOutcome, fault: Option<Fault>) -> Submitted {
+    let verdict = task.verdicts.get(&request.stage).filter(|_| outcome == RunOutcome::Superseded);
+    Submitted::Ended(Box::new(RunReport {
+        work_item: request.work_item.clone(),
+        stage: request.stage.clone(),
+        job: None,
+        run: None,
+        outcome,
+        judgement: verdict.map(|verdict| verdict.judgement),
+        from_stage: task.stage.clone(),
+        to_stage: task.stage.clone(),
+        artifact: None,
+        commit: verdict.map(|verdict| verdict.commit.clone()).or_else(|| task.head.clone()),
+        fault: fault.map(Into::into),
+        tally: Tally::default(),
+        duration_ms: 0,
+    }))
+}
+
+/// The repository's name: the configured one, else its folder's name with a mark of its path, so that two
+/// folders of one name are two repositories.
+fn repo_name(config: &Config, repo: &Path) -> Result<RepoName, Failure> {
+    if let Some(name) = config.repo_at(repo) {
+        return Ok(name.clone());
+    }
+    let path = repo.canonicalize().unwrap_or_else(|_| repo.to_owned());
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '-' };
+    let folder = path.file_name().unwrap_or_default().to_string_lossy();
+    let folder: String = folder.trim_end_matches(".git").chars().take(40).map(plain).collect();
+    let folder = folder.trim_start_matches(['-', '_']);
+    let folder = if folder.is_empty() { "repository" } else { folder };
+    let digest = {
+        use sha2::Digest as _;
+        use std::os::unix::ffi::OsStrExt as _;
+        sha2::Sha256::digest(path.as_os_str().as_bytes())
+    };
+    let mark: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    Ok(RepoName::new(format!("{folder}-{mark}"))?)
+}

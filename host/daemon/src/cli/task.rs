@@ -1,0 +1,263 @@
+//! `task list|show|resume`: looks at tasks, and takes them out of a hold.
+
+use std::fmt::Write as _;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use stagewright_engine::job::Run;
+use stagewright_engine::name::{RepoName, WorkItem};
+use stagewright_engine::task::{Task, TaskState};
+use stagewright_store::Store;
+use stagewright_store::request::task::{TaskFilter, TaskRefused, TaskStateKind};
+
+use super::config_command::load;
+use super::output::{print, print_json};
+use super::progress::printable;
+use super::{Failure, Global};
+use crate::clock::{self, rfc3339};
+use crate::exit::Exit;
+use crate::host;
+
+/// How many tasks are read at once.
+const PAGE: u32 = 500;
+
+/// What can be asked of tasks.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TaskCommand {
+    /// List tasks
+    #[command(after_help = "Examples:\n  stagewright task list\n  stagewright task list --state held --json")]
+    List(ListArgs),
+    /// Show one task: its stage, its verdicts, its runs
+    #[command(after_help = "Example:\n  stagewright task show SHOP-12")]
+    Show(OneArgs),
+    /// Take the hold off a task, so that its job is done again
+    #[command(after_help = "Example:\n  stagewright task resume SHOP-12")]
+    Resume(OneArgs),
+}
+
+/// Which tasks are listed.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Only tasks in this state
+    #[arg(long, value_name = "STATE", value_enum)]
+    state: Option<StateArg>,
+    /// Only tasks of this repository, by its name in the list
+    #[arg(long, value_name = "NAME")]
+    repo: Option<RepoName>,
+}
+
+/// Which task.
+#[derive(Debug, Args)]
+pub(crate) struct OneArgs {
+    /// The work item's key
+    #[arg(value_name = "KEY")]
+    work_item: WorkItem,
+    /// The repository's name, if the key is in use in several
+    #[arg(long, value_name = "NAME")]
+    repo: Option<RepoName>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum StateArg {
+    Active,
+    Held,
+    Done,
+    Cancelled,
+}
+
+pub(crate) async fn task(global: &Global, command: &TaskCommand) -> Result<Exit, Failure> {
+    let store = open(global).await?;
+    match command {
+        TaskCommand::List(args) => list(&*store, args, global.json).await,
+        TaskCommand::Show(args) => show(&*store, args, global.json).await,
+        TaskCommand::Resume(args) => resume(&*store, args, global.json).await,
+    }
+}
+
+/// The store, if there is one: looking at tasks makes none.
+async fn open(global: &Global) -> Result<std::sync::Arc<dyn Store>, Failure> {
+    let config = load(global)?;
+    let path = host::state_location(&config)?.join("store.sqlite3");
+    if !path.exists() {
+        let message = format!("there is no store yet ({}): no task was ever begun", path.display());
+        return Err(Failure::usage(message));
+    }
+    host::open_store(path).await.map_err(Failure::from)
+}
+
+async fn list(store: &dyn Store, args: &ListArgs, json: bool) -> Result<Exit, Failure> {
+    let mut filter = TaskFilter {
+        state: args.state.map(|state| match state {
+            StateArg::Active => TaskStateKind::Active,
+            StateArg::Held => TaskStateKind::Held,
+            StateArg::Done => TaskStateKind::Done,
+            StateArg::Cancelled => TaskStateKind::Cancelled,
+        }),
+        repo: args.repo.clone(),
+        limit: PAGE,
+        ..TaskFilter::default()
+    };
+    let mut found = Vec::new();
+    loop {
+        let page = store.tasks(filter.clone()).await?;
+        let Some(last) = page.last() else { break };
+        filter.after = Some(last.key.clone());
+        let complete = page.len() < PAGE as usize;
+        found.extend(page);
+        if complete {
+            break;
+        }
+    }
+    if json {
+        print_json(&Value::Array(found.iter().map(object).collect()));
+        return Ok(Exit::Success);
+    }
+    if found.is_empty() {
+        print("no tasks\n");
+        return Ok(Exit::Success);
+    }
+    let width = found.iter().map(|task| task.key.work_item.as_str().len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for task in &found {
+        let _ = writeln!(
+            text,
+            "{:width$}  {:9}  {:14}  {}  {} ago{}",
+            task.key.work_item.as_str(),
+            state(task),
+            task.stage.as_str(),
+            task.key.repo,
+            clock::now().since(task.updated),
+            task.hold().map(|hold| format!("  {}", hold.fault.code)).unwrap_or_default(),
+        );
+    }
+    print(&text);
+    Ok(Exit::Success)
+}
+
+async fn show(store: &dyn Store, args: &OneArgs, json: bool) -> Result<Exit, Failure> {
+    let task = one(store, args).await?;
+    let job = store.live_job(&task.key).await?;
+    let mut runs = Vec::new();
+    for stage in task.verdicts.keys().chain(std::iter::once(&task.stage)) {
+        if let Some(run) = store.last_run(&task.key, stage).await?
+            && !runs.iter().any(|(_, known): &(_, Run)| known.id == run.id)
+        {
+            runs.push((stage.clone(), run));
+        }
+    }
+    if json {
+        let mut value = object(&task);
+        value["job"] = json!(job);
+        let runs: Vec<_> = runs
+            .iter()
+            .map(|(stage, run)| json!({"stage": stage, "run": run.id, "started": rfc3339(run.started)}))
+            .collect();
+        value["last_runs"] = runs.into();
+        print_json(&value);
+        return Ok(Exit::Success);
+    }
+    let mut text = format!("{} in {}\n", task.key.work_item, task.key.repo);
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "  {name:10} {value}");
+    };
+    line("state", state(&task));
+    line("stage", task.stage.as_str());
+    line("branch", task.branch.as_str());
+    line("head", task.head.as_ref().map_or("not seen yet", |head| head.as_str()));
+    line("attempts", &format!("{} spent", task.attempts_spent));
+    if let Some(hold) = task.hold() {
+        line("held", &format!("{} ({})", printable(&hold.fault.message), hold.fault.code));
+        if let Some(remedy) = &hold.fault.remedy {
+            line("way out", &printable(remedy));
+        }
+    }
+    for (stage, verdict) in &task.verdicts {
+        line(stage.as_str(), &format!("{:?} of {} at {}", verdict.judgement, verdict.commit.short(), rfc3339(verdict.at)));
+    }
+    for (stage, run) in &runs {
+        line("last run", &format!("{} of {stage}, began {}", run.id, rfc3339(run.started)));
+    }
+    print(&text);
+    Ok(Exit::Success)
+}
+
+async fn resume(store: &dyn Store, args: &OneArgs, json: bool) -> Result<Exit, Failure> {
+    let task = one(store, args).await?;
+    let resumed = match store.resume_task(&task.key, clock::now()).await {
+        Ok(task) => task,
+        Err(TaskRefused::NotHeld(_)) => {
+            return Err(Failure::usage(format!("{} is not held: it is {} at {}", task.key, state(&task), task.stage)));
+        }
+        Err(refused) => return Err(refused.into()),
+    };
+    if json {
+        print_json(&object(&resumed));
+    } else {
+        print(&format!("{} goes on at {}\n", resumed.key.work_item, resumed.stage));
+    }
+    Ok(Exit::Success)
+}
+
+async fn one(store: &dyn Store, args: &OneArgs) -> Result<Task, Failure> {
+    let filter = TaskFilter {
+        repo: args.repo.clone(),
+        work_item: Some(args.work_item.clone()),
+        limit: 20,
+        ..TaskFilter::default()
+    };
+    let mut found = store.tasks(filter).await?;
+    match found.len() {
+        0 => Err(Failure::usage(format!("there is no task {}; `stagewright task list` shows all", args.work_item))),
+        1 => Ok(found.remove(0)),
+        _ => {
+            let repos: Vec<&str> = found.iter().map(|task| task.key.repo.as_str()).collect();
+            let message = format!(
+                "{} is a task in several repositories; name one with --repo: {}",
+                args.work_item,
+                repos.join(", ")
+            );
+            Err(Failure::usage(message))
+        }
+    }
+}
+
+fn state(task: &Task) -> &'static str {
+    match task.state {
+        TaskState::Active => "active",
+        TaskState::Held(_) => "held",
+        TaskState::Done => "done",
+        TaskState::Cancelled => "cancelled",
+    }
+}
+
+fn object(task: &Task) -> Value {
+    let verdicts: serde_json::Map<String, Value> = task
+        .verdicts
+        .iter()
+        .map(|(stage, verdict)| {
+            let told = json!({
+                "judgement": verdict.judgement,
+                "commit": verdict.commit,
+                "run": verdict.run,
+                "artifact_sha256": verdict.artifact_sha256,
+                "at": rfc3339(verdict.at),
+            });
+            (stage.to_string(), told)
+        })
+        .collect();
+    json!({
+        "work_item": task.key.work_item,
+        "repo": task.key.repo,
+        "state": state(task),
+        "stage": task.stage,
+        "epoch": task.epoch,
+        "branch": task.branch,
+        "head": task.head,
+        "examined": task.examined,
+        "attempts_spent": task.attempts_spent,
+        "hold": task.hold(),
+        "verdicts": verdicts,
+        "created": rfc3339(task.created),
+        "updated": rfc3339(task.updated),
+    })
+}

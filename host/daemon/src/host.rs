@@ -1,0 +1,175 @@
+//! One running instance: state folder, store, lock, recovery, and what a worker stands on.
+//!
+//! Everything that can be wrong about configuration and machine is found here, before anything of a task is
+//! touched: an error leaves nothing changed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use stagewright_capability::harden;
+use stagewright_capability::process::Shepherd;
+use stagewright_engine::identity::InstanceId;
+use stagewright_engine::instance::Instance;
+use stagewright_engine::pipeline::{self, Pipeline};
+use stagewright_repository::Repositories;
+use stagewright_repository::git::{self, Git};
+use stagewright_sandbox::{Compiler, Sandbox};
+use stagewright_store::sqlite::{OpenError, Options};
+use stagewright_store::{SqliteStore, Store};
+
+use crate::config::Config;
+use crate::installation::{self, Installation};
+use crate::instance::{self, Alive};
+use crate::recovery::{self, TakenOver};
+use crate::state::{self, StateDir};
+use crate::clock;
+use crate::worker::Worker;
+
+/// A running instance.
+pub struct Host {
+    /// What a worker stands on.
+    pub worker: Worker,
+    /// The host's bare copies.
+    pub repositories: Repositories,
+    /// What was taken over from dead instances at the start.
+    pub taken_over: Vec<TakenOver>,
+    alive: Alive,
+}
+
+/// Why an instance does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No state folder.
+    #[error(transparent)]
+    State(#[from] state::Error),
+    /// A part of the installation is missing.
+    #[error(transparent)]
+    Installation(#[from] installation::Error),
+    /// The pipeline can't be read.
+    #[error("the pipeline {path} can't be read: {reason}")]
+    PipelineFile {
+        /// Its path.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// The pipeline is wrong.
+    #[error(transparent)]
+    Pipeline(#[from] pipeline::Error),
+    /// The store can't be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] stagewright_store::Error),
+    /// The lock file can't be made.
+    #[error(transparent)]
+    Instance(#[from] instance::Error),
+    /// The folder of the bare copies can't be made.
+    #[error(transparent)]
+    Repositories(#[from] stagewright_repository::Error),
+    /// The component engine can't be set up.
+    #[error(transparent)]
+    Sandbox(#[from] stagewright_sandbox::Error),
+    /// This process can't be protected from others.
+    #[error("this process can't be closed to others of its user: {0}")]
+    Harden(std::io::Error),
+}
+
+/// Where the state folder is: configured, else the user's.
+pub fn state_location(config: &Config) -> Result<PathBuf, state::Error> {
+    let configured = config.state.dir.clone();
+    configured.or_else(|| state::default_location(|name| std::env::var_os(name))).ok_or(state::Error::Nowhere)
+}
+
+/// The git program of the configuration.
+pub async fn git(config: &Config) -> Result<Git, git::Error> {
+    let program = config.git.program.as_path();
+    let path = std::env::var_os("PATH");
+    match crate::programs::find(program, path.as_deref()) {
+        Some(program) => Git::at(&program).await,
+        None => Git::find(None).await,
+    }
+}
+
+/// The pipeline of the configuration, else the built-in one.
+pub fn pipeline(config: &Config) -> Result<Pipeline, Error> {
+    let Some(path) = &config.pipeline.file else { return Ok(Pipeline::embedded()?) };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Error::PipelineFile { path: path.clone(), reason: error.to_string() })?;
+    Ok(Pipeline::parse(&path.display().to_string(), &text)?)
+}
+
+/// Opens the store in this file.
+pub async fn open_store(path: PathBuf) -> Result<Arc<dyn Store>, Error> {
+    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path, Options::default())).await;
+    let store = opened.map_err(|_| stagewright_store::Error::Closed)??;
+    Ok(Arc::new(store))
+}
+
+impl Host {
+    /// Starts an instance on the state folder: opens the store, proves its life, takes over from the dead.
+    pub async fn start(config: Config, pipeline: Pipeline, git: Git) -> Result<Self, Error> {
+        harden::this_process().map_err(Error::Harden)?;
+        let installation = Installation::find()?;
+        let shepherd = Shepherd::new(installation.shepherd()?);
+        let state = StateDir::open(&state_location(&config)?)?;
+        let store = open_store(state.store()).await?;
+
+        let id = InstanceId::new(clock::new_id());
+        let alive = Alive::begin(&state.instances(), id)?;
+        store.register_instance(this_instance(id)).await?;
+        let taken_over = recovery::take_stock(&store, &state, clock::now()).await?;
+
+        let cache = config.sandbox.cache_dir.clone().unwrap_or_else(|| state.component_cache());
+        let sandbox = Sandbox::new(stagewright_sandbox::Config {
+            cache,
+            compiler: compiler(),
+            max_runs: config.limits.jobs,
+        })?;
+        let repositories = Repositories::new(git, &state.repos())?;
+        let worker = Worker {
+            store,
+            state,
+            config: Arc::new(config),
+            pipeline: Arc::new(pipeline),
+            installation,
+            sandbox,
+            shepherd,
+            instance: id,
+        };
+        Ok(Self { worker, repositories, taken_over, alive })
+    }
+
+    /// Ends the instance in order: it owns nothing any more.
+    pub async fn end(self) {
+        match self.worker.store.retire_instance(self.alive.id(), clock::now()).await {
+            Ok(()) => self.alive.end(),
+            // The lock goes with this process, and the next start takes over what is left.
+            Err(error) => tracing::warn!(%error, "this instance could not be retired"),
+        }
+    }
+}
+
+/// Components are compiled by a child process of this very program, so that one that is made to be hard to
+/// compile can't take the host down.
+pub(crate) fn compiler() -> Compiler {
+    match std::env::current_exe() {
+        Ok(program) => Compiler::Child(program, vec!["compile-component".to_owned()]),
+        Err(_) => Compiler::InProcess,
+    }
+}
+
+fn this_instance(id: InstanceId) -> Instance {
+    let here = instance::this_process();
+    Instance {
+        id,
+        host: here.host,
+        boot: here.boot,
+        pid_namespace: here.pid_namespace,
+        pid: here.pid,
+        process_start: here.process_start,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started: clock::now(),
+    }
+}

@@ -1,0 +1,20 @@
+//! The host program: wiring of the parts, and the surfaces that people and scripts use.
+//!
+//! Rules live in `engine`, durable state in `store`, git in `repository`, enforcement in `capability` and
+//! `sandbox`. This crate brings them together: who this instance is ([`instance`]), where its state lies
+//! ([`state`]), what dead instances left ([`recovery`]), and how one claimed job is taken from its clone to
+//! its new stage ([`worker`]). It decides nothing about a task by itself and writes a stage only through
+//! the store's one function.
+
+pub mod cli;
+pub mod clock;
+pub mod component;
+pub mod config;
+pub mod exit;
+pub mod host;
+pub mod installation;
+pub mod instance;
+pub mod programs;
+pub mod recovery;
+pub mod state;
+pub mod worker;

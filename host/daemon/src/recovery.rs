@@ -1,0 +1,133 @@
+//! Taking stock of what dead instances left: their processes, their leases, their jobs, their folders (O6).
+//!
+//! It runs at every start and needs no person. The order is: prove the death, end the processes, fence and
+//! requeue in one transaction, remove the folders, retire the instance. A crash in the middle is only an
+//! earlier stage of the same for the next start: the lock file stays until the end.
+
+use std::sync::Arc;
+
+use stagewright_capability::{Place, survivors};
+use stagewright_engine::instance::Instance;
+use stagewright_engine::job::JobState;
+use stagewright_engine::lease::{Evidence, LockProbe, ProcessProbe, ProofOfDeath};
+use stagewright_engine::time::Timestamp;
+use stagewright_store::{Error, Store};
+
+use crate::instance::{self, ProcessFacts};
+use crate::state::StateDir;
+
+/// What was taken over from one dead instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenOver {
+    /// The dead instance.
+    pub instance: Instance,
+    /// How many of its jobs were requeued.
+    pub jobs: usize,
+    /// How many of its processes could not be ended.
+    pub survivors: usize,
+}
+
+/// Takes over from every instance that is proven dead. The living and the doubtful are left alone.
+pub async fn take_stock(store: &Arc<dyn Store>, state: &StateDir, now: Timestamp) -> Result<Vec<TakenOver>, Error> {
+    let here = instance::this_process();
+    let mut taken = Vec::new();
+    for dead in store.instances().await? {
+        let (lock, corpse) = instance::probe(&state.instances(), dead.id);
+        let Some(proof) = ProofOfDeath::from_evidence(dead.id, evidence(&dead, lock, &here)) else { continue };
+        let jobs = store.running_jobs(Some(dead.id)).await?;
+        let runs: Vec<_> = jobs
+            .iter()
+            .filter_map(|job| match job.state {
+                JobState::Running { run, .. } => Some(run),
+                _ => None,
+            })
+            .collect();
+        let folders: Vec<_> =
+            runs.iter().flat_map(|&run| [state.run(run), Place::tmp_of(run)]).collect();
+        // Before anything is requeued: no retry begins while the old processes may still run.
+        let left = tokio::task::spawn_blocking(move || runs.into_iter().map(survivors::end).sum());
+        let survivors = left.await.unwrap_or(0);
+        for folder in folders {
+            if let Err(error) = stagewright_repository::removal::remove(&folder).await {
+                tracing::warn!(folder = %folder.display(), %error, "a folder of a dead run could not be removed");
+            }
+        }
+        let recovered = store.requeue_from_dead(&proof, now).await?;
+        match store.retire_instance(dead.id, now).await {
+            Ok(()) => {
+                if let Some(corpse) = corpse {
+                    corpse.bury();
+                }
+            }
+            Err(error) => tracing::warn!(instance = %dead.id, %error, "a dead instance could not be retired"),
+        }
+        tracing::info!(instance = %dead.id, pid = dead.pid, jobs = recovered.requeued.len(), "took over from a dead instance");
+        taken.push(TakenOver { instance: dead, jobs: recovered.requeued.len(), survivors });
+    }
+    Ok(taken)
+}
+
+/// Everything that can be found out about an instance from here.
+fn evidence(recorded: &Instance, lock: LockProbe, here: &ProcessFacts) -> Evidence {
+    let same_machine = recorded.host == here.host;
+    let same_place =
+        same_machine && recorded.boot == here.boot && recorded.pid_namespace == here.pid_namespace;
+    let process = match (same_place, instance::process_start(recorded.pid)) {
+        (false, _) => ProcessProbe::Elsewhere,
+        (true, Some(start)) if start == recorded.process_start => ProcessProbe::Same,
+        (true, _) => ProcessProbe::Gone,
+    };
+    Evidence { lock, process, earlier_boot: same_machine && recorded.boot != here.boot }
+}
+
+#[cfg(test)]
+mod tests {
+    use stagewright_engine::identity::InstanceId;
+    use stagewright_engine::lease::{Liveness, liveness};
+
+    use super::*;
+    use crate::clock;
+
+    fn recorded() -> Instance {
+        let here = instance::this_process();
+        Instance {
+            id: InstanceId::new(clock::new_id()),
+            host: here.host,
+            boot: here.boot,
+            pid_namespace: here.pid_namespace,
+            pid: here.pid,
+            process_start: here.process_start,
+            version: "0".to_owned(),
+            started: clock::now(),
+        }
+    }
+
+    fn judged(recorded: &Instance, lock: LockProbe) -> Liveness {
+        liveness(evidence(recorded, lock, &instance::this_process()))
+    }
+
+    #[test]
+    fn a_restarted_container_whose_pid_is_the_same_again_is_dead_by_its_lock() {
+        let mut old = recorded();
+        old.process_start = old.process_start.wrapping_sub(1);
+        assert_eq!(judged(&old, LockProbe::Free), Liveness::Dead);
+    }
+
+    #[test]
+    fn a_process_of_another_namespace_is_never_judged_by_its_pid() {
+        let mut other = recorded();
+        other.pid_namespace = "pid:[1]".to_owned();
+        other.pid = u32::MAX;
+        assert_eq!(judged(&other, LockProbe::Unknown), Liveness::Doubt);
+        other.host = "another host".to_owned();
+        assert_eq!(judged(&other, LockProbe::Unknown), Liveness::Doubt);
+    }
+
+    #[test]
+    fn without_its_lock_file_a_process_of_an_earlier_boot_is_dead() {
+        let mut old = recorded();
+        old.boot = "an earlier boot".to_owned();
+        assert_eq!(judged(&old, LockProbe::Unknown), Liveness::Dead);
+        assert_eq!(judged(&recorded(), LockProbe::Unknown), Liveness::Alive);
+    }
+}

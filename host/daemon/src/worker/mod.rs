@@ -1,0 +1,300 @@
+//! The worker: takes one claimed job from its clone to its new stage.
+//!
+//! It produces without a lease, so that a person's move can overtake it; whether what it found still matters
+//! is decided by the store's condition at the end. It decides nothing: the engine does, and here is only
+//! carried out what it says.
+
+mod artifact;
+mod grants;
+mod produce;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use stagewright_capability::process::Shepherd;
+use stagewright_capability::{Cancel, Place};
+use stagewright_engine::identity::InstanceId;
+use stagewright_engine::ledger::Ledger;
+use stagewright_engine::name::ProducerName;
+use stagewright_engine::outcome::{Cause, Fault, Judgement, Outcome};
+use stagewright_engine::pipeline::Pipeline;
+use stagewright_engine::task::{StageVerdict, Task};
+use stagewright_engine::time::Timestamp;
+use stagewright_engine::transition::{self, AfterRun, RunEnd};
+use stagewright_repository::Bare;
+use stagewright_sandbox::{Observer, Sandbox};
+use stagewright_store::Store;
+use stagewright_store::request::conclusion::{Attempts, Becomes, ConcludeRefused, Conclusion, Ownership, StageChange};
+use stagewright_store::request::job::Claimed;
+use stagewright_store::request::run::{Attachment, EndRefused, EndRun, RunEnding};
+
+use crate::clock;
+use crate::config::Config;
+use crate::installation::Installation;
+use crate::state::StateDir;
+
+/// Everything that a worker stands on.
+#[derive(Clone)]
+pub struct Worker {
+    /// Durable state.
+    pub store: Arc<dyn Store>,
+    /// The state folder.
+    pub state: StateDir,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The pipeline.
+    pub pipeline: Arc<Pipeline>,
+    /// Where this program's parts are.
+    pub installation: Installation,
+    /// The sandbox.
+    pub sandbox: Sandbox,
+    /// The shepherd.
+    pub shepherd: Shepherd,
+    /// This instance.
+    pub instance: InstanceId,
+}
+
+/// What a claimed job came to.
+#[derive(Debug)]
+pub struct Worked {
+    /// What the run came to.
+    pub outcome: Outcome,
+    /// What the engine decided.
+    pub after: AfterRun,
+    /// The task afterwards.
+    pub task: Task,
+    /// The artifact as a file, if one was written.
+    pub artifact: Option<PathBuf>,
+    /// Somebody had taken over in the meantime: nothing was written.
+    pub overtaken: bool,
+}
+
+/// The store failed, so that nothing could be written down.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The end of a run could not be written.
+    #[error("the end of the run could not be written: {0}")]
+    End(#[from] EndRefused),
+    /// The new stage could not be written.
+    #[error("the new stage could not be written: {0}")]
+    Conclude(#[from] ConcludeRefused),
+    /// The store is in trouble.
+    #[error(transparent)]
+    Store(#[from] stagewright_store::Error),
+}
+
+/// What a run left behind, whether or not it worked.
+struct Left {
+    outcome: Outcome,
+    ledger: Ledger,
+    artifact: Option<artifact::Written>,
+}
+
+impl Worker {
+    /// Does the claimed job.
+    ///
+    /// Whatever goes wrong with the work itself ends as an outcome; an error means that it could not be
+    /// written down. The next start then finds the job as one of a dead instance.
+    pub async fn work(
+        &self,
+        claimed: &Claimed,
+        producer: &ProducerName,
+        bare: &Bare,
+        checkout: Option<&Path>,
+        cancel: Cancel,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Worked, Error> {
+        let started = clock::now();
+        let job = produce::Job { claimed, producer, bare, checkout, started };
+        let left = self.produce(&job, cancel.clone(), observer).await;
+        let worked = self.conclude(claimed, left).await;
+        self.clear_away(claimed).await;
+        worked
+    }
+
+    async fn produce(&self, job: &produce::Job<'_>, cancel: Cancel, observer: Arc<dyn Observer>) -> Left {
+        let fault = match self.prepare(job, cancel).await {
+            Ok(ready) => return self.run(job, ready, observer).await,
+            Err(outcome) => *outcome,
+        };
+        Left { outcome: fault, ledger: Ledger::default(), artifact: None }
+    }
+
+    async fn conclude(&self, claimed: &Claimed, left: Left) -> Result<Worked, Error> {
+        let Left { outcome, ledger, artifact } = left;
+        let now = clock::now();
+        let gate = artifact.as_ref().map(|written| &written.gate);
+        let end = RunEnd { outcome: &outcome, gate, saw_work: ledger.shows_work() };
+        let stage = self.config.retries(&self.producer_of(claimed));
+        let budget = stagewright_engine::budget::DeferralBudget {
+            max: stage.max,
+            first: stage.first,
+            longest: stage.ceiling,
+        };
+        // The task as it is now, not as it was when the job began: a person may have moved it.
+        let task = self.store.task(&claimed.task.key).await?.unwrap_or_else(|| claimed.task.clone());
+        let after = transition::after_run(&self.pipeline, &task, &claimed.job, end, &budget, now);
+        let run = run_of(claimed);
+        let attachments = attachments(&ledger);
+        let path = artifact.as_ref().map(|written| written.path.clone());
+        let written = match (&after, artifact) {
+            (AfterRun::Move(to), Some(artifact)) => {
+                let verdict = StageVerdict {
+                    judgement: to.judgement,
+                    commit: claimed.job.commit.clone(),
+                    artifact_sha256: artifact.stored.sha256.clone(),
+                    run,
+                    at: now,
+                };
+                let conclusion = Conclusion {
+                    job: claimed.job.id,
+                    run,
+                    outcome: outcome.clone(),
+                    artifact: artifact.stored,
+                    verdict,
+                    ledger,
+                    attachments,
+                    change: self.change(claimed, to, now),
+                };
+                match self.store.conclude(conclusion).await {
+                    Ok(_) => Ok(()),
+                    Err(refused) if overtaken(&refused) => Err(Overtaken),
+                    Err(refused) => return Err(refused.into()),
+                }
+            }
+            (after, _) => {
+                let end = EndRun {
+                    job: claimed.job.id,
+                    run,
+                    epoch: claimed.epoch,
+                    outcome: outcome.clone(),
+                    ending: ending(after),
+                    ledger,
+                    attachments,
+                    events: Vec::new(),
+                    now,
+                };
+                match self.store.end_run(end).await {
+                    Ok(()) => Ok(()),
+                    Err(EndRefused::Fenced { .. } | EndRefused::NotRunning(_)) => Err(Overtaken),
+                    Err(refused) => return Err(refused.into()),
+                }
+            }
+        };
+        let task = self.store.task(&claimed.task.key).await?.unwrap_or(task);
+        Ok(Worked { outcome, after, task, artifact: path, overtaken: written.is_err() })
+    }
+
+    fn producer_of(&self, claimed: &Claimed) -> ProducerName {
+        let stage = self.pipeline.stage(&claimed.job.stage);
+        let work = stage.and_then(|stage| stage.work.as_ref());
+        // A stage without work has no job; the test-runner's retries are as good as any for it.
+        work.map(|work| work.producer.clone())
+            .or_else(|| ProducerName::new(crate::config::TEST_RUNNER).ok())
+            .unwrap_or_else(|| unreachable!("the built-in producer's name is a valid one"))
+    }
+
+    fn change(&self, claimed: &Claimed, to: &transition::Move, now: Timestamp) -> StageChange {
+        let ended = self.pipeline.stage(&to.to).is_some_and(|stage| stage.work.is_none());
+        let becomes = match (&to.hold, ended) {
+            (Some(hold), _) => Becomes::Held(hold.clone()),
+            (None, true) => Becomes::Done,
+            // The next stage's job is queued by whoever drives it: `run` does one stage only.
+            (None, false) => Becomes::Active { next_job: None },
+        };
+        StageChange {
+            task: claimed.task.key.clone(),
+            expected_stage: to.expected.clone(),
+            to: to.to.clone(),
+            // An edge without sub-gates and effects: nothing happens between taking the lease and the write.
+            ownership: Ownership::TakeNow { owner: self.instance, epoch: claimed.epoch },
+            completes: None,
+            attempts: if to.spends_attempt { Attempts::Spend } else { Attempts::Keep },
+            becomes,
+            reason: to.reason.clone(),
+            events: Vec::new(),
+            now,
+        }
+    }
+
+    /// Removes the run's disposable folders. What can't be removed is for the next start's sweep.
+    async fn clear_away(&self, claimed: &Claimed) {
+        let run = run_of(claimed);
+        let folders = [self.state.run(run), Place::tmp_of(run)];
+        for folder in folders {
+            if let Err(error) = stagewright_repository::removal::remove(&folder).await {
+                tracing::warn!(folder = %folder.display(), %error, "a folder of a run could not be removed");
+            }
+        }
+    }
+}
+
+/// Somebody had taken over, or moved the task: what the run came to no longer matters.
+struct Overtaken;
+
+fn overtaken(refused: &ConcludeRefused) -> bool {
+    matches!(
+        refused,
+        ConcludeRefused::StageMoved { .. }
+            | ConcludeRefused::EpochMoved { .. }
+            | ConcludeRefused::Owned { .. }
+            | ConcludeRefused::LeaseLost
+            | ConcludeRefused::NotRunning(_)
+    )
+}
+
+fn ending(after: &AfterRun) -> RunEnding {
+    match after {
+        AfterRun::Defer { until, fault } => RunEnding::Deferred { until: *until, fault: fault.clone() },
+        AfterRun::Hold(hold) => RunEnding::Held(hold.clone()),
+        AfterRun::Cancel(cause) => RunEnding::Cancelled(*cause),
+        AfterRun::Requeue => RunEnding::Requeued,
+        // A move without an artifact does not exist: the engine moves on what a gate read.
+        AfterRun::Supersede | AfterRun::Move(_) => RunEnding::Superseded,
+    }
+}
+
+fn attachments(ledger: &Ledger) -> Vec<Attachment> {
+    use stagewright_engine::ledger::Act;
+    let kept = ledger.entries().iter().filter_map(|entry| match &entry.act {
+        Act::Attachment { name, content } => Some(Attachment { name: name.clone(), content: content.clone() }),
+        _ => None,
+    });
+    kept.collect()
+}
+
+/// The run of a claimed job.
+pub fn run_of(claimed: &Claimed) -> stagewright_engine::identity::RunId {
+    use stagewright_engine::job::JobState;
+    match claimed.job.state {
+        JobState::Running { run, .. } => run,
+        _ => unreachable!("a claimed job is a running one"),
+    }
+}
+
+impl Worked {
+    /// What was found out, if the work ran and its artifact was accepted.
+    pub fn judgement(&self) -> Option<Judgement> {
+        match &self.after {
+            AfterRun::Move(to) if !self.overtaken => Some(to.judgement),
+            _ => None,
+        }
+    }
+
+    /// Why the work did not run, or why its artifact was not accepted.
+    pub fn fault(&self) -> Option<&Fault> {
+        match &self.after {
+            AfterRun::Defer { fault, .. } => Some(fault),
+            AfterRun::Hold(hold) => Some(&hold.fault),
+            _ => None,
+        }
+    }
+
+    /// Whether the run was ended on purpose.
+    pub fn cancelled(&self) -> Option<Cause> {
+        match &self.outcome {
+            Outcome::Cancelled(cause) => Some(*cause),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! From a claimed job to a report: clone, component, capabilities, run, artifact.
+//!
+//! Whatever can't be prepared is a fault: held where a person has to mend something, deferred where it may
+//! pass. None of it is ever a verdict.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stagewright_capability::{Cancel, Place};
+use stagewright_engine::ledger::{Act, Ledger};
+use stagewright_engine::name::{BranchName, CommitId, ProducerName};
+use stagewright_engine::outcome::{Fault, Outcome, Report};
+use stagewright_engine::pipeline::Work;
+use stagewright_engine::time::Timestamp;
+use stagewright_engine::verdict::ArtifactFacts;
+use stagewright_repository::Bare;
+use stagewright_sandbox::{Assignment, Descriptor, Limits, Observer, Producer};
+use stagewright_store::request::job::Claimed;
+
+use super::{Left, Worker, artifact, run_of};
+use crate::{clock, component};
+
+/// A claimed job, and where its code comes from.
+pub(super) struct Job<'a> {
+    pub(super) claimed: &'a Claimed,
+    pub(super) producer: &'a ProducerName,
+    pub(super) bare: &'a Bare,
+    /// The user's checkout, if there is one: its virtual environment is used, its code never.
+    pub(super) checkout: Option<&'a Path>,
+    pub(super) started: Timestamp,
+}
+
+/// Everything is in place.
+pub(super) struct Ready {
+    producer: Producer,
+    descriptor: Descriptor,
+    work: Work,
+    assignment: Assignment,
+}
+
+impl Worker {
+    /// Puts everything in place for the run.
+    pub(super) async fn prepare(&self, job: &Job<'_>, cancel: Cancel) -> Result<Ready, Box<Outcome>> {
+        let held = |fault| Box::new(Outcome::Held(fault));
+        let deferred = |fault| Box::new(Outcome::Deferred(fault));
+        let Claimed { job: row, task, .. } = job.claimed;
+        let run = run_of(job.claimed);
+        let repo = &task.key.repo;
+        let work = self.pipeline.stage(&row.stage).and_then(|stage| stage.work.clone()).ok_or_else(|| {
+            held(Fault::new("stage-without-work", format!("the pipeline gives the stage `{}` no work", row.stage)))
+        })?;
+
+        let (producer, descriptor) = self.load(job.producer).await.map_err(held)?;
+        let granted = self.granted(job.producer, repo, job.checkout);
+        producer.check(&granted.names()).map_err(|error| held(Fault::new(error.code(), error.to_string())))?;
+        if !descriptor.stages.is_empty() && !descriptor.stages.iter().any(|stage| stage == row.stage.as_str()) {
+            let message = format!("the producer `{}` does not make the stage `{}`", job.producer, row.stage);
+            return Err(held(Fault::new("stage-not-produced", message)));
+        }
+
+        let place = Place::make(run, &self.state.run(run), self.state.log(run)).map_err(|error| {
+            deferred(Fault::new("no-run-folder", format!("the folders of the run could not be made: {error}")))
+        })?;
+        job.bare.clone_at(&row.commit, Some(&task.branch), &place.clone).await.map_err(|error| {
+            deferred(Fault::new("clone-failed", format!("the clone could not be made: {error}")))
+        })?;
+
+        let mut settings = self.settings(job.producer, repo, job.checkout);
+        if job.producer.as_str() == crate::config::TEST_RUNNER {
+            self.add_history(job, &mut settings).await;
+        }
+        let capabilities = granted.capabilities(&place, &self.shepherd, &cancel).map_err(held)?;
+        let limits = Limits {
+            memory: (self.config.sandbox.memory_mb as usize) << 20,
+            computing: Duration::from_secs(self.config.sandbox.cpu_s.0),
+            wall: Duration::from(self.config.run_limit(job.producer, repo)),
+            grace: Duration::from_secs(self.config.jobs.grace_s.0),
+            ..Limits::default()
+        };
+        let told = stagewright_sandbox::Job {
+            id: row.id.to_string(),
+            run: run.to_string(),
+            work_item: task.key.work_item.to_string(),
+            repo: repo.to_string(),
+            stage: row.stage.to_string(),
+            branch: task.branch.to_string(),
+            commit: row.commit.to_string(),
+            attempt: row.attempt,
+            deferrals: row.deferrals,
+            worktree: place.clone.to_string_lossy().into_owned(),
+            scratch: place.scratch.to_string_lossy().into_owned(),
+            artifact: artifact_path(job, &work),
+            settings: serde_json::Value::Object(settings).to_string(),
+        };
+        let observer: Arc<dyn Observer> = Arc::new(Unheard);
+        let assignment = Assignment { job: told, capabilities, limits, cancel, observer };
+        Ok(Ready { producer, descriptor, work, assignment })
+    }
+
+    async fn load(&self, name: &ProducerName) -> Result<(Producer, Descriptor), Fault> {
+        let found = component::locate(&self.config, &self.installation, name).map_err(|error| {
+            Fault::new("component-missing", error.to_string())
+                .with_remedy(format!("name its file in [producers.{name}] of the configuration"))
+        })?;
+        let (sandbox, name) = (self.sandbox.clone(), name.to_string());
+        let loaded =
+            tokio::task::spawn_blocking(move || sandbox.load(&name, &found.file, Some(&found.sha256))).await;
+        let producer = match loaded {
+            Ok(loaded) => loaded.map_err(|error| Fault::new(error.code(), error.to_string()))?,
+            Err(_) => return Err(Fault::new("component-not-loadable", "loading the component ended abruptly")),
+        };
+        let descriptor = producer.describe().await?;
+        Ok((producer, descriptor))
+    }
+
+    /// What the host knows of the repository's history, for the report.
+    async fn add_history(&self, job: &Job<'_>, settings: &mut serde_json::Map<String, serde_json::Value>) {
+        let commit = &job.claimed.job.commit;
+        // A history that can't be read leaves a fact out of the report; it is no reason not to test.
+        let Some(base) = base_of(job.bare, commit).await else { return };
+        if let Ok(files) = job.bare.touched_suite_files(&base, commit).await {
+            let paths: Vec<String> = files.into_iter().map(|file| file.path).collect();
+            settings.insert("changed_config_files".to_owned(), paths.into());
+        }
+    }
+
+    /// Runs the component, and writes the artifact if it has a verdict.
+    pub(super) async fn run(&self, job: &Job<'_>, ready: Ready, observer: Arc<dyn Observer>) -> Left {
+        let Ready { producer, descriptor, work, mut assignment } = ready;
+        assignment.observer = observer;
+        let produced = producer.produce(assignment).await;
+        let Outcome::Verdict(report) = &produced.outcome else {
+            return Left { outcome: produced.outcome, ledger: produced.ledger, artifact: None };
+        };
+        let facts = facts(job, &descriptor, producer.digest(), &produced.ledger);
+        match self.write_artifact(job, &work, &facts, report) {
+            Ok(written) => {
+                Left { outcome: produced.outcome, ledger: produced.ledger, artifact: Some(written) }
+            }
+            Err(why) => {
+                let fault = Fault::new("artifact-not-written", format!("the artifact could not be written: {why}"));
+                Left { outcome: Outcome::Deferred(fault), ledger: produced.ledger, artifact: None }
+            }
+        }
+    }
+
+    fn write_artifact(
+        &self,
+        job: &Job<'_>,
+        work: &Work,
+        facts: &ArtifactFacts,
+        report: &Report,
+    ) -> Result<artifact::Written, String> {
+        let Claimed { job: row, task, .. } = job.claimed;
+        let run = run_of(job.claimed);
+        let folder = self.state.report(&task.key, &row.stage, run);
+        let written = artifact::write(&folder, &artifact_path(job, work), facts, report, work.gate)?;
+        // Attachments lie beside the artifact, as the report says. Without them it is still a report.
+        let kept = self.state.log(run).join("attachments");
+        if kept.is_dir() {
+            let _ = std::fs::rename(kept, folder.join("attachments"));
+        }
+        Ok(written)
+    }
+}
+
+/// Where the commit's branch left the base branch; `None` on the base branch itself.
+async fn base_of(bare: &Bare, commit: &CommitId) -> Option<CommitId> {
+    for name in ["main", "master"] {
+        let Ok(head) = bare.source_head(&BranchName::new(name).ok()?).await else { continue };
+        let base = bare.merge_base(&head, commit).await.ok().flatten()?;
+        return (base != *commit).then_some(base);
+    }
+    None
+}
+
+/// Where the artifact lies in the repository (A1).
+fn artifact_path(job: &Job<'_>, work: &Work) -> String {
+    format!("docs/work-items/{}/{}", job.claimed.task.key.work_item, work.artifact)
+}
+
+fn facts(job: &Job<'_>, descriptor: &Descriptor, digest: &str, ledger: &Ledger) -> ArtifactFacts {
+    let Claimed { job: row, task, epoch } = job.claimed;
+    ArtifactFacts {
+        work_item: task.key.work_item.clone(),
+        stage: row.stage.clone(),
+        commit: row.commit.clone(),
+        branch: task.branch.to_string(),
+        producer: job.producer.to_string(),
+        producer_version: descriptor.version.clone(),
+        producer_sha256: digest.to_owned(),
+        job: row.id,
+        run: run_of(job.claimed),
+        epoch: *epoch,
+        started: clock::rfc3339(job.started),
+        duration: clock::now().since(job.started),
+        isolation: isolation(ledger),
+        ledger_sha256: ledger.digest(),
+    }
+}
+
+/// What confined the commands of a run: the weakest of them. `none` where nothing was run.
+fn isolation(ledger: &Ledger) -> String {
+    let mut names = ledger.entries().iter().filter_map(|entry| match &entry.act {
+        Act::Command { isolation, .. } => Some(isolation.as_str()),
+        _ => None,
+    });
+    let first = names.next().unwrap_or("none");
+    if names.all(|name| name == first) { first.to_owned() } else { "none".to_owned() }
+}
+
+/// Nobody listens yet: the run's own observer takes its place when it begins.
+struct Unheard;
+
+impl Observer for Unheard {
+    fn log(&self, _: stagewright_sandbox::Level, _: &str) {}
+    fn progress(&self, _: u64, _: u64, _: &str) {}
+}
