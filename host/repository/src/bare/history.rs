@@ -177,10 +177,11 @@ impl Bare {
         path: &str,
         limit: u64,
     ) -> Result<Option<Vec<u8>>, Error> {
-        let object = format!("{commit}:{path}");
-        if path.contains(['\0', '\n']) {
+        // git takes `./x` and `../x` for paths in a checkout, and its questions come one on a line.
+        if path.contains(['\0', '\n']) || path.split('/').any(|part| matches!(part, "" | "." | "..")) {
             return Ok(None);
         }
+        let object = format!("{commit}:{path}");
         let ask = self.git.quick(&self.path).args(["cat-file", "--batch-check=%(objecttype) %(objectsize)"]);
         let answer = ask.input(format!("{object}\n")).run().await?.line();
         let Some(size) = answer.strip_prefix("blob ") else { return Ok(None) };

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 
-/// How long to wait for another process: as long as a large fetch may take.
+/// How long to wait for another process. A first fetch of a very large repository may take longer; whoever waits for it
+/// is told and can come back.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 /// The lock of one bare copy, held.

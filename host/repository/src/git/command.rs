@@ -54,6 +54,7 @@ enum Input {
 }
 
 /// What a command answered.
+#[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: Vec<u8>,

@@ -1,0 +1,11 @@
+//! The repository crate against real git: what it makes of a user's repository, and what it leaves untouched.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
+
+mod clones;
+mod commits;
+mod crashes;
+mod deliveries;
+mod hostile;
+mod opening;
+mod place;
+mod questions;
