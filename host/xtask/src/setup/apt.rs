@@ -9,7 +9,12 @@ use crate::step::say;
 
 /// The command that a person would type to install `packages`.
 pub(crate) fn by_hand(packages: &[&str]) -> String {
-    format!("Install it with: sudo apt-get install --no-install-recommends {}", packages.join(" "))
+    format!("sudo apt-get install --no-install-recommends {}", packages.join(" "))
+}
+
+/// The error that names that command.
+pub(crate) fn missing(what: &str, packages: &[&str]) -> Error {
+    Error::Missing { what: what.to_owned(), remedy: format!("Install it with: {}", by_hand(packages)) }
 }
 
 /// Whether packages can be installed here without asking anybody.
@@ -20,7 +25,7 @@ pub(crate) fn may_install() -> bool {
 /// Installs `packages` with their output shown. `what` is what they are for.
 pub(crate) fn install(what: &str, packages: &[&str]) -> Result<(), Error> {
     if !may_install() {
-        return Err(Error::Missing { what: what.to_owned(), remedy: by_hand(packages) });
+        return Err(missing(what, packages));
     }
     say(format!("{what} is missing; installing {}", packages.join(" ")));
     // The lists of a fresh image are empty or old. If they can't be had, the installation itself says what is wrong.

@@ -46,15 +46,11 @@ pub(crate) fn environment(folder: &Path) -> Result<PathBuf, Error> {
 
 /// The machine's Python, with what it needs to make virtual environments.
 fn python_with_venv() -> Result<&'static str, Error> {
+    const WHAT: &str = "Python 3 with its venv module";
+    const NEEDED: &[&str] = &["python3", "python3-venv"];
     let usable = || command::ask(Command::new("python3").args(["-c", "import venv, ensurepip"])).is_some();
     if !usable() {
-        apt::install("Python 3 with its venv module", &["python3", "python3-venv"])?;
+        apt::install(WHAT, NEEDED)?;
     }
-    if usable() {
-        return Ok("python3");
-    }
-    Err(Error::Missing {
-        what: "Python 3 with its venv module".to_owned(),
-        remedy: apt::by_hand(&["python3", "python3-venv"]),
-    })
+    if usable() { Ok("python3") } else { Err(apt::missing(WHAT, NEEDED)) }
 }

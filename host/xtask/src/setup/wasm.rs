@@ -120,15 +120,16 @@ pub(crate) fn find_or_install(workspace: &Workspace) -> Result<Toolchain, Error>
     }
     say("rustup can't get it");
     let what = format!("a Rust compiler for {TARGET}");
-    let remedy = format!(
-        "Install it with: rustup target add {TARGET}\nor, on Debian or Ubuntu where that can't be downloaded, {}",
-        apt::by_hand(PACKAGES).to_lowercase()
-    );
-    if !apt::may_install() {
-        return Err(Error::Missing { what, remedy });
-    }
-    apt::install(&what, PACKAGES)?;
-    find(workspace).ok_or(Error::Missing { what, remedy })
+    let installed = if apt::may_install() { apt::install(&what, PACKAGES) } else { Ok(()) };
+    find(workspace).ok_or_else(|| {
+        // What apt says of packages that it doesn't know has been shown; here is the way out.
+        let tried = installed.err().map_or_else(String::new, |error| format!("\n({error})"));
+        let by_apt = apt::by_hand(PACKAGES);
+        let remedy = format!(
+            "Install it with: rustup target add {TARGET}\nor, where that can't be downloaded, on Debian with: {by_apt}{tried}"
+        );
+        Error::Missing { what, remedy }
+    })
 }
 
 /// The best toolchain that is here: an installed library before one that has to be built.
