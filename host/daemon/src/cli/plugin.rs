@@ -44,7 +44,8 @@ pub(crate) struct CompileArgs {}
 
 pub(crate) async fn plugin(global: &Global, command: &PluginCommand) -> Result<Exit, Failure> {
     let config = load(global)?;
-    let workshop = Workshop::open(&config)?;
+    let workshop =
+        Workshop::open(&config).map_err(|error| Failure::internal("no component can be looked at", &error))?;
     match command {
         PluginCommand::List => list(global, &config, &workshop).await,
         PluginCommand::Inspect { what } => inspect(global, &config, &workshop, what).await,

@@ -141,6 +141,7 @@ impl Worker {
             (AfterRun::Move(to), Some(artifact)) => {
                 let verdict = StageVerdict {
                     judgement: to.judgement,
+                    fails_in_a_row: to.fails_in_a_row,
                     commit: claimed.job.commit.clone(),
                     artifact_sha256: artifact.stored.sha256.clone(),
                     run,
@@ -195,8 +196,7 @@ impl Worker {
     }
 
     fn change(&self, claimed: &Claimed, to: &transition::Move, now: Timestamp) -> StageChange {
-        let ended = self.pipeline.stage(&to.to).is_some_and(|stage| stage.work.is_none());
-        let becomes = match (&to.hold, ended) {
+        let becomes = match (&to.hold, to.arrives) {
             (Some(hold), _) => Becomes::Held(hold.clone()),
             (None, true) => Becomes::Done,
             // The next stage's job is queued by whoever drives it: `run` does one stage only.

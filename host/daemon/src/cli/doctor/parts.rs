@@ -75,7 +75,7 @@ pub(super) async fn isolation(config: &Config, installation: &Installation) -> V
 pub(super) async fn components(config: &Config, installation: &Installation, repo: &RepoName) -> Vec<Finding> {
     let workshop = match Workshop::open(config) {
         Ok(workshop) => workshop,
-        Err(failure) => return vec![Finding::broken("components", failure.message())],
+        Err(error) => return vec![Finding::broken("components", error.to_string())],
     };
     let mut findings = Vec::new();
     for name in config.producers.keys() {

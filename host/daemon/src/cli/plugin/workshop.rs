@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use stagewright_engine::name::{ProducerName, RepoName};
 use stagewright_sandbox::{Capability, Descriptor, LoadError, Producer, Sandbox};
 
-use super::super::Failure;
 use super::super::trial::Trial;
 use crate::component;
 use crate::config::Config;
@@ -37,6 +36,12 @@ pub(crate) struct Inspected {
 /// Why a component can't be looked at.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
+    /// There is no place for compiled components.
+    #[error("no folder for temporary files could be made: {0}; set TMPDIR to one that this user can write")]
+    NoTrial(std::io::Error),
+    /// The engine can't be set up.
+    #[error(transparent)]
+    Engine(#[from] stagewright_sandbox::Error),
     /// It was not found.
     #[error(transparent)]
     Installation(#[from] installation::Error),
@@ -58,20 +63,18 @@ pub(crate) enum Error {
 
 impl Workshop {
     /// Sets up the engine. It uses the cache of the state folder if that is there, and makes no state folder.
-    pub(crate) fn open(config: &Config) -> Result<Self, Failure> {
+    pub(crate) fn open(config: &Config) -> Result<Self, Error> {
         let own = config.sandbox.cache_dir.clone();
         let own = own.or_else(|| host::state_location(config).ok().map(|state| state.join("cache/components")));
         let (cache, trial) = match own.filter(|folder| folder.is_dir()) {
             Some(folder) => (folder, None),
             None => {
-                let trial = Trial::within(&std::env::temp_dir())
-                    .map_err(|error| Failure::internal("no folder for temporary files could be made", &error))?;
+                let trial = Trial::within(&std::env::temp_dir()).map_err(Error::NoTrial)?;
                 (trial.path().to_owned(), Some(trial))
             }
         };
         let compiler = host::compiler();
-        let sandbox = Sandbox::new(stagewright_sandbox::Config { cache, compiler, max_runs: 1 })
-            .map_err(|error| Failure::internal("no component can be looked at", &error))?;
+        let sandbox = Sandbox::new(stagewright_sandbox::Config { cache, compiler, max_runs: 1 })?;
         Ok(Self { sandbox, _cache: trial })
     }
 

@@ -173,11 +173,13 @@ async fn follow_push(host: &Host, bare: &Bare, task: Task, head: &CommitId) -> R
         }
     }
     same.insert(head.clone());
-    match transition::after_push(&host.worker.pipeline, &task, |commit| same.contains(commit)) {
+    // A waiting job for the old commit needs no word here: the one for the new head takes its place as it is queued.
+    match transition::after_push(&host.worker.pipeline, &task, None, |commit| same.contains(commit)) {
         AfterPush::Back { expected, to } => {
             let reason = format!("the branch moved to {}", head.short());
             move_to(host, task, expected, to, Attempts::Keep, reason).await
         }
+        // A stale job that only waits is superseded by the new one when that is queued.
         AfterPush::Restart | AfterPush::Nothing => Ok(task),
     }
 }
