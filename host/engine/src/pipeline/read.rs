@@ -74,12 +74,17 @@ pub(super) fn read(text: &str, findings: &mut Findings<'_>) -> Draft {
 
 fn stages(value: &Value<'_>, findings: &mut Findings<'_>) -> Vec<DraftStage> {
     let mut stages = Vec::new();
-    let tables = value.get_ref().as_array().map(|array| array.iter()).into_iter().flatten();
-    for one in tables {
-        let Some(table) = one.get_ref().as_table() else { break };
-        stages.push(stage(one.span().start, table, findings));
+    let mut is_list_of_tables = false;
+    if let Some(all) = value.get_ref().as_array() {
+        is_list_of_tables = true;
+        for one in all {
+            match one.get_ref().as_table() {
+                Some(table) => stages.push(stage(one.span().start, table, findings)),
+                None => is_list_of_tables = false,
+            }
+        }
     }
-    if value.get_ref().as_array().is_none_or(|array| array.iter().len() != stages.len()) {
+    if !is_list_of_tables {
         findings.wrong(value.span().start, "`stage` is a list of tables; begin each one with `[[stage]]`");
     }
     stages
