@@ -166,9 +166,8 @@ fn repair(pipeline: &Pipeline, task: &Task, job: &Job, work: &Work, now: Timesta
 
 fn attempts_spent(job: &Job, spent: u32, allowed: u32) -> Fault {
     let message = format!("{spent} of {allowed} attempts are spent; the last one failed in `{}`", job.stage);
-    Fault::new("attempts-spent", message).with_remedy(
-        "look at the reports; `stagewright task resume` grants one more attempt, `retry` all of them",
-    )
+    Fault::new("attempts-spent", message)
+        .with_remedy("look at the reports, then `stagewright task resume`, which grants one more attempt")
 }
 
 fn unproven(judgement: Judgement) -> Fault {
