@@ -2,7 +2,7 @@
 //!
 //! The shepherd has one thread, so what runs in the child before `exec` may allocate.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -11,30 +11,22 @@ use std::process::{Command, Stdio};
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{
-    Pid, PidfdFlags, Resource, Rlimit, Signal, getpid, getppid, pidfd_open, set_parent_process_death_signal,
-    setrlimit, setsid,
+    DumpableBehavior, Resource, Rlimit, Signal, getpid, getppid, set_dumpable_behavior,
+    set_parent_process_death_signal, setrlimit, setsid,
 };
 use stagewright_shepherd::protocol::Request;
 
-use crate::{confine, privilege};
+use crate::{confine, privilege, signals};
 
-/// Signals that somebody might send to the shepherd's group, and that must not end it.
-const IGNORED: [libc::c_int; 6] =
-    [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
+/// How much sooner than others a command is ended by the kernel where memory runs out (-1000 to 1000): what
+/// goes must be the suite, and not the daemon that it would take with it.
+const OOM_SCORE: &str = "300";
 
 /// The command's first process.
 pub(crate) struct Leader {
-    pid: u32,
-    /// Becomes readable when it ends.
-    pub(crate) pidfd: OwnedFd,
+    pub(crate) pid: u32,
     /// What confines it.
     pub(crate) isolation: String,
-}
-
-impl Leader {
-    pub(crate) fn pid(&self) -> u32 {
-        self.pid
-    }
 }
 
 /// Why the command was not started.
@@ -44,13 +36,9 @@ pub(crate) struct StartError {
     pub(crate) what: String,
 }
 
-/// Takes standard input as the control socket and ignores the signals that must not end the shepherd.
+/// Takes standard input as the control socket.
 #[allow(unsafe_code)]
 pub(crate) fn take_control_socket() -> io::Result<UnixStream> {
-    for signal in IGNORED {
-        // SAFETY: SIG_IGN is a valid disposition for these signals, and no handler of ours is replaced.
-        unsafe { libc::signal(signal, libc::SIG_IGN) };
-    }
     // SAFETY: descriptor 0 is open for the whole life of a process that was started with one, nobody else in
     // this program uses it, and `Stdio::from` below never refers to it again.
     let inherited = unsafe { OwnedFd::from_raw_fd(0) };
@@ -78,17 +66,18 @@ pub(crate) fn start(request: &Request) -> Result<Leader, StartError> {
     let max_processes = request.max_processes;
     let mut confinement = Some(confinement);
     let prepare = move || -> io::Result<()> {
-        for signal in IGNORED {
-            // SAFETY: SIG_DFL is a valid disposition; an ignored signal would stay ignored after exec, and the
-            // command is to find what a program started by hand finds.
-            unsafe { libc::signal(signal, libc::SIG_DFL) };
-        }
+        signals::reset()?;
         setsid()?;
         set_parent_process_death_signal(Some(Signal::KILL))?;
         // The shepherd may have died before the line above took effect.
         if getppid() != Some(shepherd) {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
+        // The files in `/proc` of a process that is closed to others belong to root; it opens itself for the
+        // moment before it becomes the command.
+        set_dumpable_behavior(DumpableBehavior::Dumpable)?;
+        // A machine that does not let it is no reason not to run.
+        let _ = fs::write("/proc/self/oom_score_adj", OOM_SCORE);
         setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
         if let Some(max) = max_processes {
             setrlimit(Resource::Nproc, Rlimit { current: Some(max), maximum: Some(max) })?;
@@ -111,12 +100,8 @@ pub(crate) fn start(request: &Request) -> Result<Leader, StartError> {
     let pid = child.id();
     // `Child` neither kills nor waits when it is dropped; the tree is ours to reap.
     drop(child);
-    let watched = Pid::from_raw(pid.cast_signed()).ok_or(rustix::io::Errno::SRCH);
-    let pidfd = watched
-        .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()))
-        .map_err(|error| system("watch the command", &io::Error::from(error)))?;
     let_go_of_output().map_err(|error| system("let go of the output", &error))?;
-    Ok(Leader { pid, pidfd, isolation })
+    Ok(Leader { pid, isolation })
 }
 
 fn system(what: &str, error: &io::Error) -> StartError {

@@ -1,23 +1,46 @@
 //! The file system that the command sees, by Landlock.
 //!
 //! Landlock allows and can't except: what is not below one of the listed roots is out of reach. Reading and
-//! executing is one right here, writing includes it. The network is left alone, since suites use loopback.
-//! Signals and abstract sockets are kept inside where the kernel can do that.
-
-use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+//! executing is one right here, writing includes it; making device files is nobody's right, since a device of
+//! root's own making leads to everything. The network is left alone, since suites use loopback. Signals and
+//! abstract sockets are kept inside where the kernel can do that.
+//!
+//! There are two domains, one in the other. The outer one holds the shepherd with all its descendants and only
+//! limits whom they may signal; the inner one holds the command with all of its own. So the shepherd can end
+//! everyone in it with one call, and nobody in it can touch the shepherd.
 
 use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope,
 };
+use rustix::fs::{FileType, fstat};
+use rustix::process::{getppid, test_kill_process};
 use stagewright_shepherd::protocol::Request;
+
+use crate::tree::Reach;
 
 /// A rule set that is ready to be put on the command.
 pub(crate) struct Confinement {
     ruleset: RulesetCreated,
     /// What it will be called, such as `landlock-7`.
     pub(crate) name: String,
+}
+
+/// Puts the shepherd into the outer domain, if the kernel can do that.
+///
+/// Trusted only after a trial: the daemon could be signalled before and can't be afterwards.
+pub(crate) fn enclose(request: &Request) -> Reach {
+    let scoped = || -> Option<()> {
+        let abi = kernel_abi().filter(|&abi| request.confine && abi >= ABI::V6)?;
+        let daemon = getppid()?;
+        test_kill_process(daemon).ok()?;
+        let compatible = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+        let ruleset = compatible.scope(Scope::from_all(abi) & Scope::Signal).ok()?.create().ok()?;
+        let status = ruleset.restrict_self().ok()?;
+        let enforced = status.ruleset == RulesetStatus::FullyEnforced;
+        (enforced && test_kill_process(daemon) == Err(rustix::io::Errno::PERM)).then_some(())
+    };
+    scoped().map_or(Reach::Children, |()| Reach::Domain)
 }
 
 /// Builds the rules; `None` if the kernel has no Landlock or none is asked for.
@@ -58,20 +81,22 @@ fn build(request: &Request, abi: ABI) -> Result<Confinement, landlock::RulesetEr
         ruleset = ruleset.scope(Scope::Signal | Scope::AbstractUnixSocket)?;
     }
     let mut ruleset = ruleset.create()?;
-    for (paths, access) in [(&request.read, AccessFs::from_read(abi)), (&request.write, everything)] {
+    let writing = everything & !(AccessFs::MakeChar | AccessFs::MakeBlock);
+    for (paths, access) in [(&request.read, AccessFs::from_read(abi)), (&request.write, writing)] {
         for path in paths {
             // What is not there needs no rule.
             let Ok(fd) = PathFd::new(path) else { continue };
-            let rule = PathBeneath::new(fd, fitting(path, access, abi));
-            ruleset = ruleset.add_rule(rule)?;
+            let access = fitting(&fd, access, abi);
+            ruleset = ruleset.add_rule(PathBeneath::new(fd, access))?;
         }
     }
     Ok(Confinement { ruleset, name: format!("landlock-{}", abi as u32) })
 }
 
 /// The part of `access` that can be asked for on this kind of file.
-fn fitting(path: &Path, access: BitFlags<AccessFs>, abi: ABI) -> BitFlags<AccessFs> {
-    let is_folder = path.metadata().is_ok_and(|facts| facts.is_dir() && !facts.file_type().is_char_device());
+fn fitting(fd: &PathFd, access: BitFlags<AccessFs>, abi: ABI) -> BitFlags<AccessFs> {
+    let is_folder =
+        fstat(fd).is_ok_and(|facts| FileType::from_raw_mode(facts.st_mode) == FileType::Directory);
     if is_folder { access } else { access & AccessFs::from_file(abi) }
 }
 

@@ -3,19 +3,23 @@
 mod command;
 mod confine;
 mod privilege;
+mod signals;
 mod tree;
 
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use stagewright_shepherd::protocol::{Ending, MAX_REQUEST, Request, TERMINATE, Word};
 
-/// How often zombies of adopted processes are cleared away while the leader runs.
-const REAP_INTERVAL: Duration = Duration::from_secs(1);
+use crate::signals::ChildSignals;
+use crate::tree::Reach;
+
+/// How soon everyone is killed again when the grace period is over and the leader still lives.
+const KILL_AGAIN: Duration = Duration::from_millis(50);
 
 fn main() -> ExitCode {
     let Ok(mut control) = command::take_control_socket() else { return ExitCode::from(2) };
@@ -23,22 +27,34 @@ fn main() -> ExitCode {
         Ok(request) => request,
         Err(what) => return fail(&mut control, 0, what),
     };
-    if let Err(error) = tree::become_subreaper() {
-        return fail(&mut control, error.raw_os_error(), "become the subreaper".to_owned());
-    }
+    let signals = match prepare() {
+        Ok(signals) => signals,
+        Err(error) => {
+            return fail(&mut control, error.raw_os_error().unwrap_or(0), format!("get ready: {error}"));
+        }
+    };
+    let reach = confine::enclose(&request);
     let leader = match command::start(&request) {
         Ok(leader) => leader,
         Err(error) => return fail(&mut control, error.errno, error.what),
     };
-    say(&mut control, &Word::Started { pid: leader.pid(), isolation: leader.isolation.clone() });
-    let ending = watch(&mut control, &leader, request.grace);
+    say(&mut control, &Word::Started { pid: leader.pid, isolation: leader.isolation });
+    let ending = watch(&mut control, &signals, leader.pid, reach, request.grace);
     say(&mut control, &Word::Exited(ending));
-    let last = match tree::end_all() {
+    let last = match tree::end_all(reach, &signals) {
         Ok(()) => Word::Gone,
         Err(left) => Word::Lost(left),
     };
     say(&mut control, &last);
     ExitCode::SUCCESS
+}
+
+/// What the shepherd does about itself before it starts anything.
+fn prepare() -> std::io::Result<ChildSignals> {
+    // Its memory holds the command's whole environment and input.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    tree::become_subreaper()?;
+    ChildSignals::listen()
 }
 
 fn read_request(control: &mut UnixStream) -> Result<Request, String> {
@@ -64,30 +80,34 @@ fn say(control: &mut UnixStream, word: &Word) {
 }
 
 /// Waits until the leader has ended, by itself or because it was told to.
-fn watch(control: &mut UnixStream, leader: &command::Leader, grace: Duration) -> Ending {
+fn watch(
+    control: &mut UnixStream,
+    signals: &ChildSignals,
+    leader: u32,
+    reach: Reach,
+    grace: Duration,
+) -> Ending {
     let mut kill_at: Option<Instant> = None;
     let mut listening = true;
     loop {
-        if let Some(ending) = tree::reap(leader.pid()) {
+        // Whoever was adopted and has ended is cleared away as well, so that no zombies pile up.
+        if let Some(ending) = tree::reap(leader) {
             return ending;
         }
         if kill_at.is_some_and(|at| Instant::now() >= at) {
-            tree::kill_children();
-            kill_at = Some(Instant::now() + Duration::from_millis(50));
+            tree::kill(reach);
+            kill_at = Some(Instant::now() + KILL_AGAIN);
         }
-        let until_kill = kill_at.map(|at| at.saturating_duration_since(Instant::now()));
-        let wait = until_kill.unwrap_or(REAP_INTERVAL).min(REAP_INTERVAL);
-        let heard = wait_for_either(&leader.pidfd, listening.then_some(&*control), wait);
-        if !heard {
+        let wait = kill_at.map(|at| at.saturating_duration_since(Instant::now()));
+        if !wait_for_either(signals, listening.then_some(&*control), wait) {
             continue;
         }
         match next_order(control) {
-            Order::None => {}
             Order::Terminate if kill_at.is_none() => {
-                tree::terminate(leader.pid());
+                tree::terminate(leader, reach);
                 kill_at = Some(Instant::now() + grace);
             }
-            Order::Terminate => {}
+            Order::None | Order::Terminate => {}
             Order::Closed => {
                 listening = false;
                 kill_at = Some(Instant::now());
@@ -96,16 +116,16 @@ fn watch(control: &mut UnixStream, leader: &command::Leader, grace: Duration) ->
     }
 }
 
-/// Waits for the leader's end or something on the socket; true for the socket.
-fn wait_for_either(leader: &OwnedFd, control: Option<&UnixStream>, wait: Duration) -> bool {
-    let timeout = Timespec::try_from(wait).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
-    let mut fds = vec![PollFd::new(leader, PollFlags::IN)];
-    if let Some(control) = control {
-        fds.push(PollFd::from_borrowed_fd(control.as_fd(), PollFlags::IN));
-    }
+/// Waits for the end of a child or something on the socket; true for the socket.
+fn wait_for_either(signals: &ChildSignals, control: Option<&UnixStream>, wait: Option<Duration>) -> bool {
+    let timeout = wait.and_then(|wait| Timespec::try_from(wait).ok());
+    let mut fds = vec![PollFd::new(signals, PollFlags::IN)];
+    fds.extend(control.map(|control| PollFd::new(control, PollFlags::IN)));
     // An interrupted wait only means to look again.
-    let _ = poll(&mut fds, Some(&timeout));
-    fds.get(1).is_some_and(|fd| !fd.revents().is_empty())
+    let _ = poll(&mut fds, timeout.as_ref());
+    let heard = fds.get(1).is_some_and(|fd| !fd.revents().is_empty());
+    signals.clear();
+    heard
 }
 
 enum Order {

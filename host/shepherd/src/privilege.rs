@@ -1,18 +1,18 @@
 //! What a command of root's may not do though it is root's.
 //!
 //! Landlock hides other processes' memory and environment, but the kernel lets whoever has `CAP_PERFMON` or
-//! `CAP_SYS_ADMIN` read them all the same. So a command of root's is left with what a container of root's
-//! usually has, and nothing beyond. For other users there is nothing to lay down.
+//! `CAP_SYS_ADMIN` read them all the same, and a device file that root makes leads past every file system. So a
+//! command of root's is left with what a container of root's usually has, without the making of device files,
+//! and nothing beyond. For other users there is nothing to lay down.
 
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 
-/// What stays: the default set of container engines.
+/// What stays: the default set of container engines but for `CAP_MKNOD`.
 const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::DAC_OVERRIDE)
     .union(CapabilitySet::FSETID)
     .union(CapabilitySet::FOWNER)
-    .union(CapabilitySet::MKNOD)
     .union(CapabilitySet::NET_RAW)
     .union(CapabilitySet::SETGID)
     .union(CapabilitySet::SETUID)

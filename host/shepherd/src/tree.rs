@@ -1,24 +1,38 @@
 //! The end of a process tree, by the kernel's word.
 //!
-//! As a child subreaper the shepherd becomes the parent of every descendant whose own parent has ended. So
-//! killing direct children again and again reaches everyone, `setsid` and double forks or not, and the tree
-//! is gone when `waitpid` answers that there is no child. `/proc` is only a hint for whom to kill.
+//! As a child subreaper the shepherd becomes the parent of every descendant whose own parent has ended. So the
+//! tree is gone when `waitpid` answers that there is no child. Whom to kill until then is found in one of two
+//! ways ([`Reach`]): all at once by the Landlock domain that they share, or direct children again and again.
 
 use std::fs;
-use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, pidfd_open,
-    set_child_subreaper, wait,
+    Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, set_child_subreaper, wait,
 };
 use stagewright_shepherd::protocol::Ending;
+
+use crate::signals::ChildSignals;
 
 /// How long the end of killed processes is waited for. One in an uninterruptible system call may take longer;
 /// it is then said to be lost.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How soon everyone is killed again, where that reaches all of them at once.
+const AGAIN_ALL: Duration = Duration::from_millis(100);
+/// How soon direct children are looked for again: killing one makes its own children ours.
+const AGAIN_CHILDREN: Duration = Duration::from_millis(5);
+
+/// Whom a signal of ours reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// The shepherd is in a Landlock domain that keeps its signals to itself and its descendants, and was seen
+    /// to be kept by it. Then one call signals all of them, whatever sessions and groups they made, and none
+    /// slips through by forking: the kernel goes through the processes with forks locked out.
+    Domain,
+    /// Anybody of its user, so that only those are signalled that are known to be its children.
+    Children,
+}
 
 pub(crate) fn become_subreaper() -> Result<(), Errno> {
     // The argument only has to be some process id: it stands for "yes".
@@ -40,36 +54,55 @@ fn ending(status: WaitStatus) -> Option<Ending> {
     status.exit_status().map(Ending::Code).or_else(|| status.terminating_signal().map(Ending::Signal))
 }
 
-/// Asks the leader's group and every direct child to end.
-pub(crate) fn terminate(leader: u32) {
-    if let Some(group) = Pid::from_raw(leader.cast_signed()) {
+/// Asks everyone in reach, and the leader's group, to end.
+pub(crate) fn terminate(leader: u32, reach: Reach) {
+    if reach == Reach::Children
+        && let Some(group) = Pid::from_raw(leader.cast_signed())
+    {
         let _ = kill_process_group(group, Signal::TERM);
     }
-    for child in children() {
-        let _ = kill_process(child, Signal::TERM);
-    }
+    signal(reach, Signal::TERM);
 }
 
-/// Kills every direct child. Their own children become ours and are killed the next time.
-pub(crate) fn kill_children() {
-    for child in children() {
-        let _ = kill_process(child, Signal::KILL);
-    }
+/// Kills everyone in reach.
+pub(crate) fn kill(reach: Reach) {
+    signal(reach, Signal::KILL);
 }
 
-/// Kills until no child is left. An error says what could not be ended.
-pub(crate) fn end_all() -> Result<(), String> {
-    let begun = Instant::now();
-    loop {
-        kill_children();
-        match reap_all() {
-            Left::Nobody => return Ok(()),
-            Left::Somebody if begun.elapsed() >= PATIENCE => return Err(tell(&children())),
-            Left::Somebody => wait_for_an_end(),
+#[allow(unsafe_code)]
+fn signal(reach: Reach, signal: Signal) {
+    match reach {
+        Reach::Domain => {
+            // SAFETY: the call takes two numbers and touches no memory. That it reaches nobody but our
+            // descendants is what `Reach::Domain` says; the caller itself is left out by the kernel.
+            unsafe { libc::kill(-1, signal.as_raw()) };
+        }
+        Reach::Children => {
+            for child in children() {
+                let _ = kill_process(child, signal);
+            }
         }
     }
 }
 
+/// Kills until no child is left. An error says what could not be ended.
+pub(crate) fn end_all(reach: Reach, signals: &ChildSignals) -> Result<(), String> {
+    let begun = Instant::now();
+    // Reaped first: most commands leave nothing behind, and then there is nobody to look for.
+    while reap_all() == Left::Somebody {
+        if begun.elapsed() >= PATIENCE {
+            return Err(tell(&children()));
+        }
+        kill(reach);
+        signals.wait(match reach {
+            Reach::Domain => AGAIN_ALL,
+            Reach::Children => AGAIN_CHILDREN,
+        });
+    }
+    Ok(())
+}
+
+#[derive(PartialEq, Eq)]
 enum Left {
     Nobody,
     Somebody,
@@ -84,14 +117,6 @@ fn reap_all() -> Left {
             Err(_) => return Left::Nobody,
         }
     }
-}
-
-/// Waits until a child ends, at most for a moment: new ones may have been adopted in between.
-fn wait_for_an_end() {
-    let fds: Vec<OwnedFd> =
-        children().into_iter().take(64).filter_map(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()).collect();
-    let mut poll_fds: Vec<_> = fds.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
-    let _ = poll(&mut poll_fds, Some(&Timespec { tv_sec: 0, tv_nsec: 5_000_000 }));
 }
 
 /// The direct children. None of their ids can have been used again: only we reap them.
