@@ -1,43 +1,64 @@
 //! Producers as sandboxed components: load, check against the grants, link, limit, run.
 //!
-//! This is the only crate that knows wasmtime. It never lets a component decide about itself: what a
-//! component imports is what it could reach, what the operator grants is what it may reach, and a component
-//! that imports more is refused before it runs.
+//! This is the only crate that knows wasmtime. It never lets a component decide about itself: what a component
+//! imports is what it could reach, what the operator grants is what it may reach, and a component that imports more is
+//! refused before it runs.
 //!
 //! # What a run is
 //!
-//! Each run has a fresh instance, which is dropped whatever happened, and limits on memory, tables,
-//! instances, computing time, wall time, host calls, log lines and what is handed over. Every host call
-//! passes one seam ([`seam`]), where it is counted and what it did is put on the ledger.
+//! Each run has a fresh instance, which is dropped whatever happened, and limits on memory, tables, instances,
+//! computing time, wall time, host calls, handles, log lines and what is handed over. Every host call passes one seam
+//! (`seam.rs`), where it is counted, bounded in time, and what it did is put on the ledger. A run is over when its
+//! processes are.
 //!
 //! # What goes wrong ends as an outcome (J5, P6)
 //!
 //! | what happened | outcome | code |
 //! |---|---|---|
 //! | the component trapped | deferred | `component-trapped` |
-//! | it wanted more memory than it may have | deferred | `component-out-of-memory` |
+//! | it wanted more memory or larger tables than it may have | deferred | `component-out-of-memory` |
 //! | it computed or ran for too long | deferred | `component-overran` |
-//! | it called the host too often, or held too much | deferred | `component-over-limit` |
-//! | it could not be made ready to run | deferred | `component-not-started` |
-//! | its answer makes no sense | deferred | `component-answered-nonsense` |
+//! | it called the host too often, held too much, or handed too much over | deferred | `component-over-limit` |
+//! | its instance could not be made | deferred | `component-not-started` |
+//! | its answer makes no sense, or breaks the interface's rules | deferred | `component-answered-nonsense` |
+//! | no room for it came free in its time | deferred | `sandbox-full` |
+//! | the host failed at it | deferred | `sandbox-failed` |
+//! | it imports what was not granted to this run | held | `capability-not-granted` |
+//! | it imports what no component gets | held | `component-import-unknown` |
 //! | somebody wanted the run to end | cancelled | |
 //!
-//! All but the last may have a cause that passes (a machine short of memory), so they spend deferrals and
-//! then hold the task. None of them is ever a verdict.
+//! What is deferred may have a cause that passes (a machine short of memory, an odd repository): it spends deferrals, and
+//! then holds the task. What is held only a person can mend. None of them is ever a verdict.
+//!
+//! # What this crate refuses to do
+//!
+//! It gives no WASI: a component that imports it (as those of Python, JavaScript and Go do) is refused by name. It
+//! stubs no import to make a component fit. It knows no tasks, stages or gates, and whether a PASS with an empty ledger
+//! is believed is not its question; it hands the ledger over.
 
 mod cache;
+mod compile;
 mod engine;
+mod error;
+mod family;
+mod fault;
+mod imports;
 mod limits;
 mod producer;
 mod run;
 mod seam;
+mod stopwatch;
+mod text;
 mod v1;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+pub use compile::compile_stdin;
+pub use error::{Error, LoadError};
+pub use imports::{Capability, Imports};
 pub use limits::Limits;
-pub use producer::{Capability, Imports, LoadError, Producer};
+pub use producer::Producer;
 pub use run::{Assignment, Capabilities, Produced, Usage};
 pub use seam::{Level, Observer};
 pub use v1::{Descriptor, Finding, FindingState, Job};
@@ -45,7 +66,8 @@ pub use v1::{Descriptor, Finding, FindingState, Job};
 /// How components are compiled and how many can run.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where compiled components are kept. Suites must not be able to write there.
+    /// Where compiled components are kept: native code that the host runs, so suites must not be able to write there. It
+    /// is made, with mode 0700, if it isn't there.
     pub cache: PathBuf,
     /// What compiles a component that is not in the cache.
     pub compiler: Compiler,
@@ -56,30 +78,26 @@ pub struct Config {
 /// What compiles a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Compiler {
-    /// This process. For components that the host brings along.
+    /// This process. A component that is made to be hard to compile can then take much of its time and memory.
     InProcess,
-    /// A child process, so that a component that is made to be hard to compile can't take the host down.
-    /// It is called with these arguments, reads the component from standard input and writes what
-    /// [`precompile`] gives to standard output.
+    /// A child process with limits of its own: a program and its arguments, which ends in [`compile_stdin`].
     Child(PathBuf, Vec<String>),
 }
 
-/// The sandbox: an engine, its cache, and room for a number of runs. Clones share it.
+/// The sandbox: engines, cache, and room for a number of runs. Clones share it.
 #[derive(Clone)]
 pub struct Sandbox {
-    pub(crate) inner: Arc<engine::Engines>,
+    pub(crate) engines: Arc<engine::Engines>,
+    pub(crate) shelf: Arc<Mutex<producer::Shelf>>,
 }
 
-/// The sandbox can't be set up.
-#[derive(Debug, thiserror::Error)]
-#[error("the component engine could not be set up: {0}")]
-pub struct Error(String);
-
 impl Sandbox {
-    /// Sets up the engine.
+    /// Sets up engines, cache and the thread that counts time.
+    ///
+    /// # Errors
+    /// The cache's folder can't be used, or the machine has no room for the engine.
     pub fn new(config: Config) -> Result<Self, Error> {
-        let engines = engine::Engines::new(config).map_err(|error| Error(format!("{error:#}")))?;
-        Ok(Self { inner: Arc::new(engines) })
+        Ok(Self { engines: Arc::new(engine::Engines::new(config)?), shelf: Arc::default() })
     }
 }
 
@@ -87,12 +105,6 @@ impl std::fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Sandbox").finish_non_exhaustive()
     }
-}
-
-/// Compiles a component's bytes: what a compiling child process does.
-pub fn precompile(component: &[u8]) -> Result<Vec<u8>, Error> {
-    let engine = engine::plain().map_err(|error| Error(format!("{error:#}")))?;
-    engine.precompile_component(component).map_err(|error| Error(format!("{error:#}")))
 }
 
 /// SHA-256 in hex.

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use wasmtime::{ResourceLimiter, Result};
 
-use crate::engine::MAX_MEMORY;
+use crate::engine::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_MEMORY, MAX_TABLES};
 
 /// How much one run may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// All linear memories together, in bytes.
+    /// All linear memories together, in bytes; at most 1 GiB.
     pub memory: usize,
     /// All tables together, in elements.
     pub table_elements: usize,
@@ -27,7 +27,7 @@ pub struct Limits {
     pub log_lines: u64,
     /// How many handles it may hold at once.
     pub handles: usize,
-    /// How many checks a report may have; more are cut off.
+    /// How many checks a report may have; one with more is nonsense.
     pub checks: usize,
     /// How long a report's body may be, in bytes; more is cut off.
     pub body: usize,
@@ -48,6 +48,18 @@ impl Default for Limits {
             handles: 64,
             checks: 1_000,
             body: 1 << 20,
+        }
+    }
+}
+
+impl Limits {
+    /// For describing and looking around, which has to be quick.
+    pub(crate) fn short() -> Self {
+        Self {
+            computing: Duration::from_secs(5),
+            wall: Duration::from_secs(60),
+            grace: Duration::ZERO,
+            ..Self::default()
         }
     }
 }
@@ -103,15 +115,38 @@ impl ResourceLimiter for Counter {
         Ok(allowed)
     }
 
+    // The same as the pool has for one component, so that one behaves alike on both engines.
     fn instances(&self) -> usize {
-        64
+        MAX_CORE_INSTANCES as usize
     }
 
     fn tables(&self) -> usize {
-        64
+        MAX_TABLES as usize
     }
 
     fn memories(&self) -> usize {
-        8
+        MAX_MEMORIES as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_memories_share_one_limit() {
+        let mut counter = Counter::new(&Limits { memory: 10 << 16, ..Limits::default() });
+        assert!(counter.memory_growing(0, 6 << 16, None).unwrap());
+        assert!(!counter.memory_growing(0, 6 << 16, None).unwrap(), "a second memory got a limit of its own");
+        assert!(counter.refused);
+        assert!(counter.memory_growing(6 << 16, 10 << 16, None).unwrap());
+        assert_eq!(counter.peak, 10 << 16);
+    }
+
+    #[test]
+    fn two_tables_share_one_limit() {
+        let mut counter = Counter::new(&Limits { table_elements: 100, ..Limits::default() });
+        assert!(counter.table_growing(0, 60, None).unwrap());
+        assert!(!counter.table_growing(0, 60, None).unwrap());
     }
 }

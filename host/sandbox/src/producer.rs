@@ -1,163 +1,161 @@
-//! A loaded component: its bytes are the pinned ones, its imports are known, it is compiled.
+//! A loaded component: its bytes are the pinned ones, its imports are known, it is compiled and linked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::fs::{File, Metadata};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, Weak};
 
 use wasmtime::component::Component;
 
+use crate::compile::{self, MAX_COMPONENT};
 use crate::engine::Engines;
-use crate::v1;
-use crate::{Sandbox, cache, sha256};
-
-/// The largest component that is loaded, in bytes.
-const MAX_COMPONENT: u64 = 256 << 20;
-
-/// A capability, as grants name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Capability {
-    /// Local processes.
-    Process,
-    /// Commands on remote hosts.
-    Ssh,
-    /// The files of the run.
-    Files,
-    /// HTTP probes.
-    Probe,
-    /// Language models.
-    Llm,
-}
-
-impl Capability {
-    /// Every capability.
-    pub const ALL: [Self; 5] = [Self::Process, Self::Ssh, Self::Files, Self::Probe, Self::Llm];
-
-    /// Its name, in imports and in the configuration.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Process => "process",
-            Self::Ssh => "ssh",
-            Self::Files => "files",
-            Self::Probe => "probe",
-            Self::Llm => "llm",
-        }
-    }
-}
-
-impl fmt::Display for Capability {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// What a component imports: everything that it could reach.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Imports {
-    /// Capabilities.
-    pub capabilities: BTreeSet<Capability>,
-    /// Imports that the host does not have, as they are written.
-    pub unknown: Vec<String>,
-}
+use crate::imports::why_unknown;
+use crate::{Capability, Imports, LoadError, Sandbox, cache, sha256, v1};
 
 /// A component that is ready to run. Clones share it.
 #[derive(Clone)]
 pub struct Producer {
     pub(crate) engines: Arc<Engines>,
-    pub(crate) ready: v1::Ready,
+    pub(crate) loaded: Arc<Loaded>,
     name: String,
+}
+
+/// What is the same for every producer that is made of the same bytes.
+pub(crate) struct Loaded {
+    /// `None` where an import is not known: such a component can be shown and not run.
+    pub(crate) ready: Option<v1::Ready>,
+    /// What it says of itself. It can't say anything else the next time: it was given nothing to go by.
+    pub(crate) described: tokio::sync::OnceCell<v1::Descriptor>,
     digest: String,
     imports: Imports,
+    path: PathBuf,
 }
 
-/// Why a component is not loaded. Each is the operator's to mend; the task is held.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LoadError {
-    /// The file can't be read.
-    #[error("the component {path} can't be read: {reason}")]
-    Unreadable {
-        /// Where it is.
-        path: PathBuf,
-        /// What the system said.
-        reason: String,
-    },
-    /// The file is not the one that was pinned.
-    #[error(
-        "the component {path} has changed: it is pinned to {expected} and its SHA-256 is {found}; if the change is \
-         wanted, put the new digest into the configuration"
-    )]
-    PinMismatch {
-        /// Where it is.
-        path: PathBuf,
-        /// The pinned digest.
-        expected: String,
-        /// The digest of the file.
-        found: String,
-    },
-    /// It is no component, or no producer.
-    #[error("{path} is not a producer that this host can run: {reason}")]
-    NotAProducer {
-        /// Where it is.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// It imports something that the host does not have.
-    #[error(
-        "{path} imports `{import}`, which this host does not have; build it against stagewright:producer@1"
-    )]
-    UnknownImport {
-        /// Where it is.
-        path: PathBuf,
-        /// The import.
-        import: String,
-    },
-    /// It imports a capability that is not granted.
-    #[error(
-        "the producer `{producer}` imports `{capability}`, which is not granted; to allow it, add \
-         [producers.{producer}.grants.{capability}] to the configuration"
-    )]
-    NotGranted {
-        /// The producer's name.
-        producer: String,
-        /// The capability.
-        capability: Capability,
-    },
+/// The components of the files that were read last, and whatever else somebody still holds.
+#[derive(Default)]
+pub(crate) struct Shelf {
+    by_file: HashMap<PathBuf, (Stamp, Arc<Loaded>)>,
+    by_digest: HashMap<String, Weak<Loaded>>,
 }
 
-impl LoadError {
-    /// Stable and kebab-case.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Unreadable { .. } => "component-missing",
-            Self::PinMismatch { .. } => "component-changed",
-            Self::NotAProducer { .. } => "component-not-loadable",
-            Self::UnknownImport { .. } => "component-import-unknown",
-            Self::NotGranted { .. } => "capability-not-granted",
+/// By what one sees, without reading it, that a file is still the same. If it were fooled, the component that runs
+/// would still be the one with the pinned digest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(facts: &Metadata) -> Self {
+        Self {
+            device: facts.dev(),
+            inode: facts.ino(),
+            size: facts.size(),
+            modified: (facts.mtime(), facts.mtime_nsec()),
+            changed: (facts.ctime(), facts.ctime_nsec()),
         }
     }
 }
 
 impl Sandbox {
-    /// Loads the component in `file` as the producer `name`, if its bytes have the pinned digest.
+    /// Loads the component in `file` as the producer `name`, if its bytes have the pinned SHA-256 (64 hex digits).
     ///
-    /// May compile it, which takes from milliseconds to seconds; call it where blocking is allowed.
+    /// The file is read once: what was compared with the pin is what is run. A file that has changed is another
+    /// component; runs of the old one end on the old one. A component that somebody holds is not loaded twice.
+    ///
+    /// It blocks: a fraction of a millisecond if the cache has the component, as long as compiling takes if not. Call
+    /// it where blocking is allowed.
+    ///
+    /// # Errors
+    /// The file can't be read, has other bytes than the pinned ones, or is no producer. Imports that are not granted
+    /// are no error here, so that they can be shown: [`Producer::check`] refuses them.
     pub fn load(&self, name: &str, file: &Path, pin: Option<&str>) -> Result<Producer, LoadError> {
-        let bytes = read(file)?;
-        let digest = sha256(&bytes);
-        if let Some(pin) = pin.filter(|pin| !pin.eq_ignore_ascii_case(&digest)) {
-            let (path, expected) = (file.to_owned(), pin.to_owned());
-            return Err(LoadError::PinMismatch { path, expected, found: digest });
-        }
+        let (mut open, stamp) = open(file)?;
+        let loaded = match self.shelf().of_file(file, stamp) {
+            Some(loaded) => loaded,
+            None => {
+                let bytes = read(file, &mut open)?;
+                let digest = sha256(&bytes);
+                // Bytes that are not the pinned ones don't even reach the compiler.
+                check_pin(file, pin, &digest)?;
+                let held = self.shelf().of_digest(&digest);
+                let loaded = match held {
+                    Some(loaded) => loaded,
+                    None => Arc::new(self.make(file, &bytes, digest)?),
+                };
+                self.shelf().put(file, stamp, &loaded);
+                loaded
+            }
+        };
+        check_pin(file, pin, &loaded.digest)?;
+        Ok(Producer { engines: Arc::clone(&self.engines), loaded, name: name.to_owned() })
+    }
+
+    fn make(&self, file: &Path, bytes: &[u8], digest: String) -> Result<Loaded, LoadError> {
         let refused = |reason| LoadError::NotAProducer { path: file.to_owned(), reason };
-        let component = cache::compiled(&self.inner, &bytes, &digest).map_err(refused)?;
-        let imports = imports(&self.inner, &component);
-        if let Some(import) = imports.unknown.first() {
-            return Err(LoadError::UnknownImport { path: file.to_owned(), import: import.clone() });
+        let component = self.component(bytes, &digest).map_err(|failure| match failure {
+            compile::Failure::Component(reason) => refused(reason),
+            compile::Failure::Compiler(reason) => LoadError::Compiler(reason),
+        })?;
+        let imports = Imports::of(&component);
+        let ready = match imports.unknown.is_empty() {
+            true => Some(v1::Ready::new(&component).map_err(refused)?),
+            false => None,
+        };
+        let described = tokio::sync::OnceCell::new();
+        Ok(Loaded { ready, described, digest, imports, path: file.to_owned() })
+    }
+
+    /// The component on the first engine that has room for its kind of instance.
+    fn component(&self, bytes: &[u8], digest: &str) -> Result<Component, compile::Failure> {
+        let Engines { cache, config, .. } = &*self.engines;
+        let engines = self.engines.in_order();
+        if let Some(component) = engines.iter().find_map(|engine| cache.get(engine, digest)) {
+            return Ok(component);
         }
-        let ready = v1::Ready::new(&self.inner.engine, &component).map_err(refused)?;
-        let engines = Arc::clone(&self.inner);
-        Ok(Producer { engines, ready, name: name.to_owned(), digest, imports })
+        let mut refused = String::from("there is no engine");
+        let Some(first) = engines.first() else { return Err(compile::Failure::Compiler(refused)) };
+        let code = compile::compile(first, &config.compiler, bytes)?;
+        for engine in engines {
+            match cache::load(engine, &code) {
+                Ok(component) => {
+                    cache.put(engine, digest, &code);
+                    return Ok(component);
+                }
+                // One that is too large for the pool may do on demand.
+                Err(error) => refused = format!("{error:#}"),
+            }
+        }
+        Err(compile::Failure::Component(refused))
+    }
+
+    fn shelf(&self) -> std::sync::MutexGuard<'_, Shelf> {
+        // A map is whole after every step of what holds this lock.
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shelf {
+    fn of_file(&self, file: &Path, stamp: Stamp) -> Option<Arc<Loaded>> {
+        let (seen, loaded) = self.by_file.get(file)?;
+        (*seen == stamp).then(|| Arc::clone(loaded))
+    }
+
+    fn of_digest(&self, digest: &str) -> Option<Arc<Loaded>> {
+        self.by_digest.get(digest)?.upgrade()
+    }
+
+    fn put(&mut self, file: &Path, stamp: Stamp, loaded: &Arc<Loaded>) {
+        self.by_file.insert(file.to_owned(), (stamp, Arc::clone(loaded)));
+        self.by_digest.retain(|_, loaded| loaded.strong_count() > 0);
+        self.by_digest.insert(loaded.digest.clone(), Arc::downgrade(loaded));
     }
 }
 
@@ -169,18 +167,31 @@ impl Producer {
 
     /// SHA-256 of the component's bytes, in hex.
     pub fn digest(&self) -> &str {
-        &self.digest
+        &self.loaded.digest
     }
 
     /// What it could reach.
     pub fn imports(&self) -> &Imports {
-        &self.imports
+        &self.loaded.imports
     }
 
     /// Refuses a component that imports more than is granted. What is granted and not imported does no harm.
+    ///
+    /// # Errors
+    /// The first import that nobody gets, that this version can't grant, or that is not granted, with the
+    /// configuration key that would grant it.
     pub fn check(&self, granted: &BTreeSet<Capability>) -> Result<(), LoadError> {
-        match self.imports.capabilities.difference(granted).next() {
-            Some(&capability) => Err(LoadError::NotGranted { producer: self.name.clone(), capability }),
+        let Imports { capabilities, unknown } = self.imports();
+        if let Some(import) = unknown.first() {
+            let (path, reason) = (self.loaded.path.clone(), why_unknown(import));
+            return Err(LoadError::UnknownImport { path, import: import.clone(), reason });
+        }
+        let producer = || self.name.clone();
+        if let Some(&capability) = capabilities.iter().find(|capability| !capability.is_served()) {
+            return Err(LoadError::NotServed { producer: producer(), capability });
+        }
+        match capabilities.difference(granted).next() {
+            Some(&capability) => Err(LoadError::NotGranted { producer: producer(), capability }),
             None => Ok(()),
         }
     }
@@ -190,38 +201,39 @@ impl fmt::Debug for Producer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Producer")
             .field("name", &self.name)
-            .field("digest", &self.digest)
+            .field("digest", &self.digest())
             .finish_non_exhaustive()
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, LoadError> {
-    let unreadable = |reason: String| LoadError::Unreadable { path: file.to_owned(), reason };
-    let facts = std::fs::metadata(file).map_err(|error| unreadable(error.to_string()))?;
-    if !facts.is_file() {
-        return Err(unreadable("it is not a file".to_owned()));
+fn check_pin(file: &Path, pin: Option<&str>, found: &str) -> Result<(), LoadError> {
+    match pin.filter(|pin| !pin.eq_ignore_ascii_case(found)) {
+        Some(pin) => Err(LoadError::PinMismatch {
+            path: file.to_owned(),
+            expected: pin.to_owned(),
+            found: found.to_owned(),
+        }),
+        None => Ok(()),
     }
-    if facts.len() > MAX_COMPONENT {
-        return Err(unreadable(format!("it has {} bytes, more than {MAX_COMPONENT}", facts.len())));
-    }
-    std::fs::read(file).map_err(|error| unreadable(error.to_string()))
 }
 
-fn imports(engines: &Engines, component: &Component) -> Imports {
-    let mut found = Imports::default();
-    for (import, _) in component.component_type().imports(&engines.engine) {
-        let interface = import.strip_prefix("stagewright:producer/").and_then(|rest| rest.split_once("@1."));
-        match interface.map(|(name, _)| name) {
-            // Words, and what is always granted.
-            Some("types" | "host") => {}
-            Some(name) => match Capability::ALL.into_iter().find(|capability| capability.name() == name) {
-                Some(capability) => {
-                    found.capabilities.insert(capability);
-                }
-                None => found.unknown.push(import.to_owned()),
-            },
-            None => found.unknown.push(import.to_owned()),
-        }
+fn open(file: &Path) -> Result<(File, Stamp), LoadError> {
+    let unreadable = |reason: String| LoadError::Unreadable { path: file.to_owned(), reason };
+    // Looked at first, because opening a pipe would wait for its other end.
+    if !std::fs::metadata(file).map_err(|error| unreadable(error.to_string()))?.is_file() {
+        return Err(unreadable("it is not a file".to_owned()));
     }
-    found
+    let open = File::open(file).map_err(|error| unreadable(error.to_string()))?;
+    let facts = open.metadata().map_err(|error| unreadable(error.to_string()))?;
+    Ok((open, Stamp::of(&facts)))
+}
+
+fn read(file: &Path, open: &mut File) -> Result<Vec<u8>, LoadError> {
+    let unreadable = |reason: String| LoadError::Unreadable { path: file.to_owned(), reason };
+    let mut bytes = Vec::new();
+    open.take(MAX_COMPONENT + 1).read_to_end(&mut bytes).map_err(|error| unreadable(error.to_string()))?;
+    if bytes.len() as u64 > MAX_COMPONENT {
+        return Err(unreadable(format!("it has more than {MAX_COMPONENT} bytes")));
+    }
+    Ok(bytes)
 }

@@ -2,54 +2,71 @@
 
 use std::time::{Duration, Instant};
 
-use stagewright_capability::files::{Area, Kind};
-use stagewright_capability::process::{Child, Command, Completed, Event, Exit, StreamEnd};
+use stagewright_capability::files::{Area, Files, Kind};
+use stagewright_capability::process::{Command, Completed, Event, Exit, StreamEnd};
 use stagewright_capability::{Failure, FailureKind};
-use stagewright_engine::ledger::{self, Act};
+use stagewright_engine::ledger::Act;
 use stagewright_engine::outcome::Cause;
 use wasmtime::component::Resource;
 
 use super::bindings::stagewright::producer::{files, host, llm, probe, process, ssh, types};
+use crate::family::{self, Running};
 use crate::run::RunState;
-use crate::seam::{Entered, Level};
+use crate::seam::{Level, blocking, millis, within};
 
 /// The longest wait of one call; a component that waits longer asks again.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// The most random bytes at once.
-const MAX_RANDOM: u32 = 4_096;
-
-/// A process that a component started and has a handle of. Dropping it ends the process tree.
-#[allow(unreachable_pub, reason = "the generated bindings name it in a public place")]
-pub struct RunningChild {
-    child: Child,
-    entered: Entered,
-    on_ledger: bool,
-}
+/// The most bytes of one event.
+const MAX_CHUNK: u32 = 1 << 20;
+/// How long the start of a process may take, from the request to the shepherd's word.
+const START: Duration = Duration::from_secs(30);
+/// How long one call on files may take.
+const FILES: Duration = Duration::from_secs(60);
+/// How long one probe may take; its grant and the component's own time-out hold within it.
+const PROBE: Duration = Duration::from_secs(120);
 
 impl RunState {
-    fn refuse(&mut self, entered: Entered, call: &str, failure: Failure) -> types::Failure {
+    fn refuse(&mut self, at: Instant, call: &str, failure: Failure) -> types::Failure {
         let code = failure.code.to_owned();
-        self.seam.record(entered, Act::Refused { call: call.to_owned(), code });
+        self.seam.record(at, Act::Refused { call: call.to_owned(), code });
         told(failure)
     }
 
-    fn left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
+    /// Starts a process and takes it into the run's family, so that it ends with the run at the latest.
+    async fn start(
+        &mut self,
+        at: Instant,
+        call: &str,
+        asked: process::Command,
+    ) -> Result<Running, types::Failure> {
+        self.family.look(&mut self.seam);
+        let (program, args) = (asked.program.clone(), asked.args.clone());
+        let started = match self.capabilities.process.clone() {
+            Some(granted) => within(START, async move { granted.spawn(command(asked)).await }).await,
+            None => Err(not_granted("process")),
+        };
+        match started {
+            Ok(child) => Ok(self.family.add(child, at, program, args)),
+            Err(failure) => Err(self.refuse(at, call, failure)),
+        }
     }
 
-    /// The end of a process is put on the ledger once, by whichever call hears of it first.
-    fn record_end(&mut self, entered: Entered, completed: &Completed) {
-        let stream = |end: &StreamEnd| ledger::Stream { bytes: end.total, sha256: end.sha256.clone() };
-        let act = Act::Command {
-            program: completed.program.clone(),
-            path: completed.path.display().to_string(),
-            args: completed.args.clone(),
-            exit: completed.exit.tell(),
-            stdout: stream(&completed.stdout),
-            stderr: stream(&completed.stderr),
-            isolation: completed.isolation.clone(),
+    /// Work on files, on a thread where blocking is allowed.
+    async fn on_files<T: Send + 'static>(
+        &mut self,
+        at: Instant,
+        call: &str,
+        work: impl FnOnce(Files) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, types::Failure> {
+        let done = match self.capabilities.files.clone() {
+            Some(granted) => within(FILES, blocking(move || work(granted))).await,
+            None => Err(not_granted("files")),
         };
-        self.seam.record(entered, act);
+        done.map_err(|failure| match failure.kind {
+            // To look for a file that isn't there is no attempt at anything.
+            FailureKind::NotFound => told(failure),
+            _ => self.refuse(at, call, failure),
+        })
     }
 }
 
@@ -76,7 +93,7 @@ impl types::Host for RunState {}
 
 impl host::Host for RunState {
     async fn log(&mut self, level: host::Level, message: String) -> wasmtime::Result<()> {
-        self.seam.enter()?;
+        let _call = self.seam.enter()?;
         let level = match level {
             host::Level::Trace => Level::Trace,
             host::Level::Debug => Level::Debug,
@@ -84,30 +101,28 @@ impl host::Host for RunState {
             host::Level::Warn => Level::Warn,
             host::Level::Error => Level::Error,
         };
-        if self.seam.may_log() {
-            self.observer.log(level, &message);
-        }
+        self.seam.log(level, message);
         Ok(())
     }
 
     async fn progress(&mut self, done: u64, total: u64, message: String) -> wasmtime::Result<()> {
-        self.seam.enter()?;
-        self.observer.progress(done, total, &message);
+        let _call = self.seam.enter()?;
+        self.seam.progress(done, total, &message);
         Ok(())
     }
 
     async fn now_ms(&mut self) -> wasmtime::Result<u64> {
-        self.seam.enter()?;
-        Ok(self.seam.elapsed_ms())
+        let _call = self.seam.enter()?;
+        Ok(self.seam.now_ms())
     }
 
     async fn remaining_ms(&mut self) -> wasmtime::Result<u64> {
-        self.seam.enter()?;
-        Ok(u64::try_from(self.left().as_millis()).unwrap_or(u64::MAX))
+        let _call = self.seam.enter()?;
+        Ok(millis(self.seam.left()))
     }
 
     async fn cancelled(&mut self) -> wasmtime::Result<Option<host::Cause>> {
-        self.seam.enter()?;
+        let _call = self.seam.enter()?;
         Ok(self.cancel.cause().map(|cause| match cause {
             Cause::Superseded => host::Cause::Superseded,
             Cause::Operator => host::Cause::Operator,
@@ -117,24 +132,17 @@ impl host::Host for RunState {
     }
 
     async fn sleep_ms(&mut self, duration: u64) -> wasmtime::Result<bool> {
-        self.seam.enter()?;
-        let wait = Duration::from_millis(duration).min(self.left());
+        let _call = self.seam.enter()?;
+        // The end of its time is a cancellation, too, so it can't sleep past it.
         tokio::select! {
-            () = tokio::time::sleep(wait) => Ok(true),
+            () = tokio::time::sleep(Duration::from_millis(duration)) => Ok(true),
             _ = self.cancel.cancelled() => Ok(false),
         }
     }
 
     async fn random(&mut self, len: u32) -> wasmtime::Result<Vec<u8>> {
-        self.seam.enter()?;
-        let mut bytes = vec![0; len.min(MAX_RANDOM) as usize];
-        // UUIDs of version 4 are the random source that the host has anyway: 122 random bits each, of which
-        // the last six bytes are wholly random.
-        for piece in bytes.chunks_mut(6) {
-            let random = uuid::Uuid::new_v4();
-            piece.copy_from_slice(&random.as_bytes()[10..10 + piece.len()]);
-        }
-        Ok(bytes)
+        let _call = self.seam.enter()?;
+        Ok(self.seam.random(len)?)
     }
 }
 
@@ -157,7 +165,7 @@ fn completed(done: Completed) -> process::Completed {
         exit,
         stdout: stream(done.stdout),
         stderr: stream(done.stderr),
-        duration_ms: u64::try_from(done.duration.as_millis()).unwrap_or(u64::MAX),
+        duration_ms: millis(done.duration),
     }
 }
 
@@ -165,17 +173,11 @@ impl process::Host for RunState {
     async fn spawn(
         &mut self,
         asked: process::Command,
-    ) -> wasmtime::Result<Result<Resource<RunningChild>, types::Failure>> {
-        let entered = self.seam.enter()?;
-        let Some(granted) = self.capabilities.process.clone() else {
-            return Ok(Err(self.refuse(entered, "process.spawn", not_granted("process"))));
-        };
-        match granted.spawn(command(asked)).await {
-            Ok(child) => {
-                let handle = self.children.push(RunningChild { child, entered, on_ledger: false })?;
-                Ok(Ok(handle))
-            }
-            Err(failure) => Ok(Err(self.refuse(entered, "process.spawn", failure))),
+    ) -> wasmtime::Result<Result<Resource<Running>, types::Failure>> {
+        let call = self.seam.enter()?;
+        match self.start(call.at, "process.spawn", asked).await {
+            Ok(running) => Ok(Ok(self.handles.push(running)?)),
+            Err(failure) => Ok(Err(failure)),
         }
     }
 
@@ -183,32 +185,29 @@ impl process::Host for RunState {
         &mut self,
         asked: process::Command,
     ) -> wasmtime::Result<Result<process::Completed, types::Failure>> {
-        let entered = self.seam.enter()?;
-        let Some(granted) = self.capabilities.process.clone() else {
-            return Ok(Err(self.refuse(entered, "process.run", not_granted("process"))));
+        let call = self.seam.enter()?;
+        let running = match self.start(call.at, "process.run", asked).await {
+            Ok(running) => running,
+            Err(failure) => return Ok(Err(failure)),
         };
-        match granted.run(command(asked)).await {
-            Ok(done) => {
-                self.record_end(entered, &done);
-                Ok(Ok(completed(done)))
-            }
-            Err(failure) => Ok(Err(self.refuse(entered, "process.run", failure))),
-        }
+        // Bounded by its grant, which ends the process, and by the run's own time.
+        let done = running.end().await;
+        family::record(&mut self.seam, &running, &done);
+        Ok(Ok(completed(done)))
     }
 }
 
 impl process::HostChild for RunState {
     async fn next(
         &mut self,
-        handle: Resource<RunningChild>,
+        handle: Resource<Running>,
         max: u32,
         timeout_ms: u64,
     ) -> wasmtime::Result<process::Event> {
-        self.seam.enter()?;
+        let _call = self.seam.enter()?;
         let wait = Duration::from_millis(timeout_ms).min(LONGEST_WAIT);
-        let child = self.children.get_mut(&handle)?;
-        let event = child.child.next(max as usize, wait).await;
-        let (entered, on_ledger) = (child.entered, child.on_ledger);
+        let running = self.handles.get(&handle)?.clone();
+        let event = running.child().next(max.min(MAX_CHUNK) as usize, wait).await;
         let chunk = |chunk: stagewright_capability::process::Chunk| process::Chunk {
             bytes: chunk.bytes,
             skipped: chunk.skipped,
@@ -218,29 +217,23 @@ impl process::HostChild for RunState {
             Event::Stderr(bytes) => process::Event::Stderr(chunk(bytes)),
             Event::Idle => process::Event::Idle,
             Event::Ended(done) => {
-                child.on_ledger = true;
-                if !on_ledger {
-                    self.record_end(entered, &done);
-                }
+                family::record(&mut self.seam, &running, &done);
                 process::Event::Ended(completed(*done))
             }
         })
     }
 
-    async fn kill(&mut self, handle: Resource<RunningChild>) -> wasmtime::Result<()> {
-        self.seam.enter()?;
-        self.children.get(&handle)?.child.kill();
+    async fn kill(&mut self, handle: Resource<Running>) -> wasmtime::Result<()> {
+        let _call = self.seam.enter()?;
+        self.handles.get(&handle)?.child().kill();
         Ok(())
     }
 
-    async fn drop(&mut self, handle: Resource<RunningChild>) -> wasmtime::Result<()> {
-        let child = self.children.delete(handle)?;
-        // An end that nobody has asked for is on the ledger all the same.
-        if !child.on_ledger
-            && let Some(done) = child.child.completed()
-        {
-            self.record_end(child.entered, &done);
-        }
+    async fn drop(&mut self, handle: Resource<Running>) -> wasmtime::Result<()> {
+        let _call = self.seam.enter()?;
+        // The family still holds it, so that its end is waited for and put on the ledger.
+        self.handles.delete(handle)?.child().kill();
+        self.family.look(&mut self.seam);
         Ok(())
     }
 }
@@ -253,6 +246,7 @@ fn area(area: files::Area) -> Area {
 }
 
 impl files::Host for RunState {
+    // To look is no act: what a component reads of its run's own files is not on the ledger.
     async fn read(
         &mut self,
         of: files::Area,
@@ -260,12 +254,8 @@ impl files::Host for RunState {
         offset: u64,
         max: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, types::Failure>> {
-        let entered = self.seam.enter()?;
-        let Some(granted) = self.capabilities.files.clone() else {
-            return Ok(Err(self.refuse(entered, "files.read", not_granted("files"))));
-        };
-        // Looking is no act: what a component reads of a run's own files is not on the ledger.
-        Ok(granted.read(area(of), &path, offset, max).map_err(told))
+        let call = self.seam.enter()?;
+        Ok(self.on_files(call.at, "files.read", move |files| files.read(area(of), &path, offset, max)).await)
     }
 
     async fn entries(
@@ -275,11 +265,9 @@ impl files::Host for RunState {
         after: Option<String>,
         max: u32,
     ) -> wasmtime::Result<Result<Vec<files::Entry>, types::Failure>> {
-        let entered = self.seam.enter()?;
-        let Some(granted) = self.capabilities.files.clone() else {
-            return Ok(Err(self.refuse(entered, "files.entries", not_granted("files"))));
-        };
-        let entries = granted.entries(area(of), &path, after.as_deref(), max).map_err(told);
+        let call = self.seam.enter()?;
+        let list = move |files: Files| files.entries(area(of), &path, after.as_deref(), max);
+        let entries = self.on_files(call.at, "files.entries", list).await;
         Ok(entries.map(|entries| entries.into_iter().map(entry).collect()))
     }
 
@@ -288,28 +276,16 @@ impl files::Host for RunState {
         path: String,
         content: Vec<u8>,
     ) -> wasmtime::Result<Result<(), types::Failure>> {
-        let entered = self.seam.enter()?;
-        let Some(granted) = self.capabilities.files.clone() else {
-            return Ok(Err(self.refuse(entered, "files.write", not_granted("files"))));
-        };
-        match granted.write(&path, &content) {
-            Ok(()) => Ok(Ok(())),
-            Err(failure) => Ok(Err(self.refuse(entered, "files.write", failure))),
-        }
+        let call = self.seam.enter()?;
+        Ok(self.on_files(call.at, "files.write", move |files| files.write(&path, &content)).await)
     }
 
     async fn attach(&mut self, path: String, name: String) -> wasmtime::Result<Result<(), types::Failure>> {
-        let entered = self.seam.enter()?;
-        let Some(granted) = self.capabilities.files.clone() else {
-            return Ok(Err(self.refuse(entered, "files.attach", not_granted("files"))));
-        };
-        match granted.attach(&path, &name) {
-            Ok(kept) => {
-                self.seam.record(entered, Act::Attachment { name: kept.name, content: kept.content });
-                Ok(Ok(()))
-            }
-            Err(failure) => Ok(Err(self.refuse(entered, "files.attach", failure))),
-        }
+        let call = self.seam.enter()?;
+        let kept = self.on_files(call.at, "files.attach", move |files| files.attach(&path, &name)).await;
+        Ok(kept.map(|kept| {
+            self.seam.record(call.at, Act::Attachment { name: kept.name, content: kept.content });
+        }))
     }
 }
 
@@ -331,28 +307,31 @@ impl probe::Host for RunState {
         max_bytes: u32,
         timeout_ms: u64,
     ) -> wasmtime::Result<Result<probe::Response, types::Failure>> {
-        let entered = self.seam.enter()?;
-        let Some(granted) = self.capabilities.probe.clone() else {
-            return Ok(Err(self.refuse(entered, "probe.get", not_granted("probe"))));
+        let call = self.seam.enter()?;
+        let answer = match &self.capabilities.probe {
+            Some(granted) => {
+                let wait = Duration::from_millis(timeout_ms).min(PROBE);
+                within(PROBE, granted.get(&endpoint, &path, max_bytes, wait)).await
+            }
+            None => Err(not_granted("probe")),
         };
-        let answer = granted.get(&endpoint, &path, max_bytes, Duration::from_millis(timeout_ms)).await;
-        match answer {
+        Ok(match answer {
             Ok(answer) => {
-                self.seam.record(entered, Act::Probe { endpoint, path, answer: answer.status.to_string() });
-                Ok(Ok(probe::Response {
+                self.seam.record(call.at, Act::Probe { endpoint, path, answer: answer.status.to_string() });
+                Ok(probe::Response {
                     status: answer.status,
                     headers: answer.headers,
                     body: answer.body,
-                    duration_ms: u64::try_from(answer.duration.as_millis()).unwrap_or(u64::MAX),
-                }))
+                    duration_ms: millis(answer.duration),
+                })
             }
-            Err(failure) => Ok(Err(self.refuse(entered, "probe.get", failure))),
-        }
+            Err(failure) => Err(self.refuse(call.at, "probe.get", failure)),
+        })
     }
 }
 
-// Neither is granted by this host yet, and a component that imports one is refused as it is loaded. These
-// answers are the second line of that defence.
+// Neither is granted by this host yet, and a component that imports one is refused before it runs. These answers are
+// the second line of that defence.
 
 impl ssh::Host for RunState {
     async fn exec(
@@ -361,8 +340,8 @@ impl ssh::Host for RunState {
         _argv: Vec<String>,
         _timeout_ms: Option<u64>,
     ) -> wasmtime::Result<Result<ssh::RemoteCompleted, types::Failure>> {
-        let entered = self.seam.enter()?;
-        Ok(Err(self.refuse(entered, "ssh.exec", not_granted("ssh"))))
+        let call = self.seam.enter()?;
+        Ok(Err(self.refuse(call.at, "ssh.exec", not_granted("ssh"))))
     }
 }
 
@@ -371,7 +350,7 @@ impl llm::Host for RunState {
         &mut self,
         _request: llm::Request,
     ) -> wasmtime::Result<Result<llm::Response, types::Failure>> {
-        let entered = self.seam.enter()?;
-        Ok(Err(self.refuse(entered, "llm.run", not_granted("llm"))))
+        let call = self.seam.enter()?;
+        Ok(Err(self.refuse(call.at, "llm.run", not_granted("llm"))))
     }
 }

@@ -6,7 +6,7 @@
 mod answer;
 mod host;
 
-pub(crate) use answer::outcome;
+pub(crate) use answer::{descriptor, findings, outcome};
 
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, Store};
@@ -21,7 +21,7 @@ mod bindings {
         world: "full",
         imports: { default: async | trappable },
         exports: { default: async },
-        with: { "stagewright:producer/process.child": super::host::RunningChild },
+        with: { "stagewright:producer/process.child": crate::family::Running },
         additional_derives: [PartialEq],
     });
 }
@@ -81,43 +81,43 @@ pub(crate) struct Ready {
 }
 
 impl Ready {
-    pub(crate) fn new(engine: &Engine, component: &Component) -> Result<Self, String> {
+    /// Links a component; an error says what doesn't fit.
+    pub(crate) fn new(component: &Component) -> Result<Self, String> {
         let linked = || {
-            let mut linker = Linker::new(engine);
+            let mut linker = Linker::new(component.engine());
             bindings::Full::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut RunState| state)?;
             bindings::FullPre::new(linker.instantiate_pre(component)?)
         };
         linked().map(|linked| Self { linked }).map_err(|error: wasmtime::Error| format!("{error:#}"))
     }
 
-    pub(crate) async fn produce(&self, store: &mut Store<RunState>, job: &Job) -> wasmtime::Result<Answer> {
-        let instance = self.linked.instantiate_async(&mut *store).await?;
-        instance.stagewright_producer_producer().call_produce(store, job).await
+    /// The engine that the component was made for.
+    pub(crate) fn engine(&self) -> &Engine {
+        self.linked.engine()
     }
 
-    pub(crate) async fn describe(&self, store: &mut Store<RunState>) -> wasmtime::Result<Descriptor> {
-        let instance = self.linked.instantiate_async(&mut *store).await?;
-        let said = instance.stagewright_producer_producer().call_describe(store).await?;
-        let exported::Descriptor { name, version, summary, stages, settings_schema } = said;
-        Ok(Descriptor { name, version, summary, stages, settings_schema })
+    pub(crate) async fn produce(&self, store: &mut Store<RunState>, job: &Job) -> wasmtime::Result<Answer> {
+        self.instance(store).await?.stagewright_producer_producer().call_produce(store, job).await
+    }
+
+    pub(crate) async fn describe(
+        &self,
+        store: &mut Store<RunState>,
+    ) -> wasmtime::Result<exported::Descriptor> {
+        self.instance(store).await?.stagewright_producer_producer().call_describe(store).await
     }
 
     pub(crate) async fn preflight(
         &self,
         store: &mut Store<RunState>,
         settings: &str,
-    ) -> wasmtime::Result<Vec<Finding>> {
-        let instance = self.linked.instantiate_async(&mut *store).await?;
-        let found = instance.stagewright_producer_producer().call_preflight(store, settings).await?;
-        Ok(found.into_iter().map(finding).collect())
+    ) -> wasmtime::Result<Vec<exported::Finding>> {
+        self.instance(store).await?.stagewright_producer_producer().call_preflight(store, settings).await
     }
-}
 
-fn finding(found: exported::Finding) -> Finding {
-    let state = match found.state {
-        types::FindingState::Ok => FindingState::Ok,
-        types::FindingState::Warning => FindingState::Warning,
-        types::FindingState::Defect => FindingState::Defect,
-    };
-    Finding { check: found.check, state, message: found.message, remedy: found.remedy }
+    async fn instance(&self, store: &mut Store<RunState>) -> wasmtime::Result<bindings::Full> {
+        let instance = self.linked.instantiate_async(&mut *store).await?;
+        store.data_mut().begun = true;
+        Ok(instance)
+    }
 }
