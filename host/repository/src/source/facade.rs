@@ -90,6 +90,9 @@ impl Drop for Facade {
 
 /// The configuration that the commands read which git starts by itself, such as `upload-pack`: they do not get
 /// the `-c` settings of their parent.
+///
+/// No new deltas are looked for (`pack.window`): the pack goes from one disk to the same disk, and the search is
+/// most of the time of a first fetch. Deltas that are there are used.
 fn configuration(format: &Format, purpose: Purpose) -> String {
     let shared = match (&format.shared, purpose) {
         // Only words and numbers are taken over, so that a value can't begin a section of its own.
@@ -109,7 +112,7 @@ fn configuration(format: &Format, purpose: Purpose) -> String {
     };
     format!(
         "[core]\n\trepositoryFormatVersion = 1\n\tbare = true\n\thooksPath = /dev/null\n\tfsmonitor = false\n\
-         \tuseReplaceRefs = false\n{shared}[extensions]\n{objects}{refs}[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
+         \tuseReplaceRefs = false\n{shared}[extensions]\n{objects}{refs}[pack]\n\twindow = 0\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
     )
 }
 

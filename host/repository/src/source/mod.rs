@@ -4,7 +4,7 @@
 //! documented and small. Its configuration is read by `git config --file`, which follows no include and
 //! executes nothing, and only a handful of keys is looked at.
 //!
-//! To fetch from it or to move a branch in it, git gets a [`Facade`]: a repository made by the host whose
+//! To fetch from it or to move a branch in it, git gets a *facade*: a repository made by the host whose
 //! objects and refs are links to the user's, and whose configuration is the host's own. So no
 //! `core.fsmonitor`, no hook, no `uploadpack.packObjectsHook` and no `core.sshCommand` of a hostile
 //! repository is ever read, let alone obeyed.

@@ -97,6 +97,15 @@ async fn a_source_full_of_traps_makes_the_host_execute_nothing() {
 }
 
 #[tokio::test]
+async fn the_configuration_of_a_source_is_not_obeyed_where_it_would_only_mislead() {
+    let place = Place::new();
+    let head = place.user_head("main");
+    place.user(["config", "transfer.hideRefs", "refs/heads"]);
+    place.user(["config", "core.bigFileThreshold", "not a number"]);
+    assert_eq!(place.open().await.head(&branch("main")).await.unwrap(), head);
+}
+
+#[tokio::test]
 async fn a_clone_full_of_traps_is_removed_and_the_host_executes_nothing() {
     let place = Place::new();
     let bare = place.open().await;
