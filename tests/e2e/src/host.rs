@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::installed::build_folder;
 use crate::{Repo, python, stagewright};
 
 /// A host: one state folder and one configuration, thrown away with the value.
@@ -28,10 +29,14 @@ impl Host {
     }
 
     /// A host with nothing configured.
+    ///
+    /// Its folders lie beside the test and not in `/tmp`, which every suite may write.
     pub fn bare() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir_in(build_folder()).unwrap();
         std::fs::create_dir(folder.path().join("home")).unwrap();
-        Self { folder, settings: Vec::new() }
+        // Compiling the component once is enough; what the cache does is tested where it is.
+        let cache = format!("sandbox.cache_dir={}", build_folder().join("e2e-components").display());
+        Self { folder, settings: vec![cache] }
     }
 
     /// The same with one more configuration key.
@@ -65,6 +70,9 @@ impl Host {
     /// The program with this host's state, home and settings, and none of the caller's variables but PATH.
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(stagewright());
+        for setting in &self.settings {
+            command.arg("--set").arg(setting);
+        }
         command
             .args(args)
             .env_clear()
@@ -74,9 +82,6 @@ impl Host {
             .stdin(Stdio::null());
         if self.config_file().exists() {
             command.env("ORCH_CONFIG", self.config_file());
-        }
-        for setting in &self.settings {
-            command.arg("--set").arg(setting);
         }
         command
     }
@@ -121,15 +126,21 @@ pub struct Ran {
     pub stdout: String,
     /// Its standard error.
     pub stderr: String,
+    /// The artifact's text, read while its host was still there.
+    artifact: Option<String>,
 }
 
 impl Ran {
     /// Takes what a finished process left.
     pub fn new(output: Output) -> Self {
         use std::os::unix::process::ExitStatusExt;
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        let json: Value = serde_json::from_str(&stdout).unwrap_or_default();
+        let artifact = json["artifact"].as_str().map(|path| std::fs::read_to_string(path).unwrap());
         Self {
+            artifact,
             exit: output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap_or(0)),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stdout,
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
     }
@@ -146,10 +157,8 @@ impl Ran {
     }
 
     /// The artifact's text.
-    pub fn artifact(&self) -> String {
-        let json = self.json();
-        let path = json["artifact"].as_str().unwrap_or_else(|| panic!("no artifact: {self:#?}"));
-        std::fs::read_to_string(path).unwrap()
+    pub fn artifact(&self) -> &str {
+        self.artifact.as_deref().unwrap_or_else(|| panic!("no artifact: {self:#?}"))
     }
 
     /// Asserts the four things that the rules give for every end: exit code, outcome, fault code (empty for

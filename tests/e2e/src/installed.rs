@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// The folder that cargo built this test into, such as `target/debug`.
-fn build_folder() -> PathBuf {
+pub(crate) fn build_folder() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own file");
     test.ancestors().nth(2).expect("target/<profile>/deps/<test>").to_owned()
 }

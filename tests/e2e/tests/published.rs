@@ -41,7 +41,7 @@ impl Package {
             .args(["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", &pin, "--dest"])
             .arg(into));
         let folder = format!("{}-{}", self.name, self.version);
-        run(Command::new("tar").arg("-xzf").arg(into.join(format!("{folder}.tar.gz"))).arg("-C").arg(into));
+        run(Command::new("tar").args(["--no-same-owner", "-xzf"]).arg(into.join(format!("{folder}.tar.gz"))).arg("-C").arg(into));
         into.join(folder)
     }
 
@@ -50,7 +50,7 @@ impl Package {
         let place = tempfile::tempdir().unwrap();
         let sources = self.sources(place.path());
         let repo = Repo::named(self.name);
-        run(Command::new("cp").arg("-a").arg(format!("{}/.", sources.display())).arg(repo.path()));
+        run(Command::new("cp").arg("-r").arg(format!("{}/.", sources.display())).arg(repo.path()));
         repo.write(".gitignore", "/.venv/\n__pycache__/\n*.egg-info/\n");
         repo.commit("As published");
         repo

@@ -40,7 +40,7 @@ fn a_broken_conftest_is_a_fault_of_the_code() {
 
 #[test]
 fn no_tests_at_all_is_not_a_pass() {
-    let repo = Repo::with(&[("pytest.ini", "[pytest]\n"), ("code.py", "x = 1\n")]);
+    let repo = Repo::with(&[("pytest.ini", "[pytest]\n"), ("shop.py", "x = 1\n")]);
     Host::new().run(&repo, "A-1").failed();
 }
 
@@ -182,7 +182,7 @@ fn output_that_is_no_text_does_no_harm() {
 #[test]
 fn file_names_with_spaces_and_quotes_are_only_names() {
     let repo = Repo::named("a project's \"own\" folder");
-    repo.write("tests/test 'one' \"two\".py", GOOD);
+    repo.write("tests/test_'one' \"two\".py", GOOD);
     repo.write("tests/-rf/test_$(x).py", GOOD);
     repo.commit("Begin");
     let ran = Host::new().run(&repo, "A-1");
