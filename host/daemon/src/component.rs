@@ -30,7 +30,9 @@ pub fn locate(
     producer: &ProducerName,
 ) -> Result<Component, installation::Error> {
     let configured = config.producers.get(producer).map(|producer| &producer.producer);
-    if let Some((Some(file), Some(sha256))) = configured.map(|producer| (&producer.component, &producer.sha256)) {
+    if let Some((Some(file), Some(sha256))) =
+        configured.map(|producer| (&producer.component, &producer.sha256))
+    {
         return Ok(Component { file: file.clone(), sha256: sha256.to_ascii_lowercase(), built_in: false });
     }
     let builtin = installation.builtin(producer.as_str())?;

@@ -26,7 +26,11 @@ pub(super) async fn store(file: &Path) -> Finding {
         };
     }
     let Some(existing) = file.ancestors().skip(1).find(|ancestor| ancestor.is_dir()) else {
-        return Finding::defect("store", "its folder can't be reached", "use another with --state-dir <folder>");
+        return Finding::defect(
+            "store",
+            "its folder can't be reached",
+            "use another with --state-dir <folder>",
+        );
     };
     let trial = match Trial::within(existing) {
         Ok(trial) => trial,
@@ -50,7 +54,8 @@ pub(super) async fn isolation(config: &Config, installation: &Installation) -> V
     let had = match isolation::available(&shepherd).await {
         Ok(had) => had,
         Err(failure) => {
-            let remedy = "see whether the file may be executed, and whether this user may start more processes";
+            let remedy =
+                "see whether the file may be executed, and whether this user may start more processes";
             return vec![Finding::defect("shepherd", failure.message, remedy)];
         }
     };
@@ -72,7 +77,11 @@ pub(super) async fn isolation(config: &Config, installation: &Installation) -> V
 }
 
 /// The component of every producer: there, as it was pinned, compiled, within its grants, content with its settings.
-pub(super) async fn components(config: &Config, installation: &Installation, repo: &RepoName) -> Vec<Finding> {
+pub(super) async fn components(
+    config: &Config,
+    installation: &Installation,
+    repo: &RepoName,
+) -> Vec<Finding> {
     let workshop = match Workshop::open(config) {
         Ok(workshop) => workshop,
         Err(error) => return vec![Finding::broken("components", error.to_string())],
@@ -84,7 +93,12 @@ pub(super) async fn components(config: &Config, installation: &Installation, rep
             Ok(found) => {
                 findings.push(Finding::ok(
                     check,
-                    format!("{} {} ({})", found.descriptor.name, found.descriptor.version, found.file.display()),
+                    format!(
+                        "{} {} ({})",
+                        found.descriptor.name,
+                        found.descriptor.version,
+                        found.file.display()
+                    ),
                 ));
                 findings.extend(settings(config, name, repo, &found).await);
             }
@@ -113,12 +127,18 @@ async fn settings(config: &Config, name: &ProducerName, repo: &RepoName, found: 
                 let remedy = said.remedy.unwrap_or_else(|| "correct the keys of [test_runner]".to_owned());
                 match said.state {
                     FindingState::Defect => Finding::defect(check.clone(), said.message, remedy),
-                    FindingState::Warning | FindingState::Ok => Finding::warning(check.clone(), said.message, remedy),
+                    FindingState::Warning | FindingState::Ok => {
+                        Finding::warning(check.clone(), said.message, remedy)
+                    }
                 }
             })
             .collect(),
         Err(fault) => {
-            vec![Finding::defect(check, fault.message, fault.remedy.unwrap_or_else(|| "report this fault".to_owned()))]
+            vec![Finding::defect(
+                check,
+                fault.message,
+                fault.remedy.unwrap_or_else(|| "report this fault".to_owned()),
+            )]
         }
     }
 }

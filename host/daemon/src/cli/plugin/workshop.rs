@@ -65,7 +65,8 @@ impl Workshop {
     /// Sets up the engine. It uses the cache of the state folder if that is there, and makes no state folder.
     pub(crate) fn open(config: &Config) -> Result<Self, Error> {
         let own = config.sandbox.cache_dir.clone();
-        let own = own.or_else(|| host::state_location(config).ok().map(|state| state.join("cache/components")));
+        let own =
+            own.or_else(|| host::state_location(config).ok().map(|state| state.join("cache/components")));
         let (cache, trial) = match own.filter(|folder| folder.is_dir()) {
             Some(folder) => (folder, None),
             None => {
