@@ -1,5 +1,5 @@
-//! Python with pytest, in virtual environments of our own: one in the build folder for the tests, one in the demo's
-//! project. The machine's own Python gets nothing installed.
+//! Python with pytest, in a virtual environment of our own in the build folder, for the tests and the demo. The
+//! machine's own Python gets nothing installed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
