@@ -68,13 +68,13 @@ pub(crate) async fn one_by_one(setting: &Setting) -> Result<Bar, Failed> {
     const CALLS: usize = 100;
     let folder = setting.folder_on_disk()?;
     let host = Host::new(setting, folder.path()).await?;
-    let tasks = host.queue(0, (ROUNDS + 1) * CALLS).await?;
-    let mut next = tasks.into_iter();
+    let jobs = host.queue(0, (ROUNDS + 1) * CALLS).await?;
+    let mut next = jobs.into_iter();
     let bare = BareCommits::open(folder.path())?;
     let times = in_turns(
         ROUNDS,
         CALLS,
-        async || host.transition(next.next().ok_or("no task is left")?).await,
+        async || host.transition(next.next().ok_or("no job is left")?).await,
         async || bare.commit(),
     );
     Ok(Bar {
@@ -96,14 +96,14 @@ pub(crate) async fn at_once(setting: &Setting) -> Result<Bar, Failed> {
     let bare = BareCommits::open(folder.path())?;
     let (mut ours, mut bares) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
-        let mut tasks = host.queue(round * WORKERS * EACH, WORKERS * EACH).await?;
+        let mut jobs = host.queue(round * WORKERS * EACH, WORKERS * EACH).await?;
         let begun = Instant::now();
         let mut workers = JoinSet::new();
-        while !tasks.is_empty() {
-            let (host, own) = (Arc::clone(&host), tasks.split_off(tasks.len() - EACH));
+        while !jobs.is_empty() {
+            let (host, own) = (Arc::clone(&host), jobs.split_off(jobs.len() - EACH));
             workers.spawn(async move {
-                for task in own {
-                    host.transition(task).await?;
+                for job in own {
+                    host.transition(job).await?;
                 }
                 Ok::<_, Failed>(())
             });
@@ -139,12 +139,6 @@ struct Host {
     reports: PathBuf,
 }
 
-/// A task with its queued job.
-struct Waiting {
-    key: TaskKey,
-    job: JobId,
-}
-
 impl Host {
     async fn new(setting: &Setting, folder: &Path) -> Result<Self, Failed> {
         let store = SqliteStore::open(&folder.join("store.sqlite3"), Options::default())?;
@@ -176,8 +170,8 @@ impl Host {
         })
     }
 
-    /// Puts `count` tasks into the store, numbered from `first`, each with a job.
-    async fn queue(&self, first: usize, count: usize) -> Result<Vec<Waiting>, Failed> {
+    /// Puts `count` tasks into the store, numbered from `first`, each with a job. Returns the jobs.
+    async fn queue(&self, first: usize, count: usize) -> Result<Vec<JobId>, Failed> {
         let mut waiting = Vec::with_capacity(count);
         for number in first..first + count {
             let key = TaskKey {
@@ -197,16 +191,16 @@ impl Host {
             self.store
                 .enqueue(NewJob { id: job, task: key.clone(), stage: self.stage.clone(), commit, now: now() })
                 .await?;
-            waiting.push(Waiting { key, job });
+            waiting.push(job);
         }
         Ok(waiting)
     }
 
     /// From the claim to the written stage.
-    async fn transition(&self, task: Waiting) -> Result<(), Failed> {
+    async fn transition(&self, job: JobId) -> Result<(), Failed> {
         let run = RunId::new(Uuid::now_v7());
         let claim = Claim {
-            job: task.job,
+            job,
             expected_stage: self.stage.clone(),
             instance: self.instance,
             run,
