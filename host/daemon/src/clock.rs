@@ -17,5 +17,6 @@ pub fn new_id() -> uuid::Uuid {
 
 /// A time as RFC 3339 in UTC. Empty for a time that no calendar has.
 pub fn rfc3339(time: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(time.as_millis()).map_or_else(|_| String::new(), |time| time.to_string())
+    jiff::Timestamp::from_millisecond(time.as_millis())
+        .map_or_else(|_| String::new(), |time| time.to_string())
 }

@@ -17,12 +17,12 @@ use stagewright_sandbox::{Compiler, Sandbox};
 use stagewright_store::sqlite::{OpenError, Options};
 use stagewright_store::{SqliteStore, Store};
 
+use crate::clock;
 use crate::config::Config;
 use crate::installation::{self, Installation};
 use crate::instance::{self, Alive};
 use crate::recovery::{self, TakenOver};
 use crate::state::{self, StateDir};
-use crate::clock;
 use crate::worker::Worker;
 
 /// A running instance.
@@ -120,6 +120,7 @@ impl Host {
         let alive = Alive::begin(&state.instances(), id)?;
         store.register_instance(this_instance(id)).await?;
         let taken_over = recovery::take_stock(&store, &state, clock::now()).await?;
+        recovery::sweep(&store, &state).await?;
 
         let cache = config.sandbox.cache_dir.clone().unwrap_or_else(|| state.component_cache());
         let sandbox = Sandbox::new(stagewright_sandbox::Config {

@@ -30,7 +30,9 @@ pub struct Builtin {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The program doesn't know where it is.
-    #[error("this program can't find its own file: {0}; set ORCH_LIB_DIR to the folder that holds `components/`")]
+    #[error(
+        "this program can't find its own file: {0}; set ORCH_LIB_DIR to the folder that holds `components/`"
+    )]
     NoExecutable(io::Error),
     /// A part is not where it should be.
     #[error(
@@ -73,7 +75,8 @@ impl Installation {
         if let Some(folder) = std::env::var_os("ORCH_LIB_DIR").filter(|value| !value.is_empty()) {
             return Ok(Self { folder: PathBuf::from(folder) });
         }
-        let executable = std::env::current_exe().and_then(|path| path.canonicalize()).map_err(Error::NoExecutable)?;
+        let executable =
+            std::env::current_exe().and_then(|path| path.canonicalize()).map_err(Error::NoExecutable)?;
         Ok(Self { folder: executable.parent().unwrap_or(Path::new("/")).to_owned() })
     }
 

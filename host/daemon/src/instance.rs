@@ -26,7 +26,9 @@ pub struct Alive {
 
 /// Why this start can't prove its life.
 #[derive(Debug, thiserror::Error)]
-#[error("the lock file {path} of this instance can't be made: {source}; check that the state folder is writable")]
+#[error(
+    "the lock file {path} of this instance can't be made: {source}; check that the state folder is writable"
+)]
 pub struct Error {
     path: PathBuf,
     source: io::Error,
@@ -38,8 +40,7 @@ impl Alive {
         let path = lock_path(folder, id);
         let failed = |source| Error { path: path.clone(), source };
         // std opens every file close-on-exec.
-        let file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
         file.try_lock().map_err(|error| failed(io::Error::from(error)))?;
         Ok(Self { id, path, _lock: file })
     }

@@ -28,12 +28,18 @@ pub struct TakenOver {
 }
 
 /// Takes over from every instance that is proven dead. The living and the doubtful are left alone.
-pub async fn take_stock(store: &Arc<dyn Store>, state: &StateDir, now: Timestamp) -> Result<Vec<TakenOver>, Error> {
+pub async fn take_stock(
+    store: &Arc<dyn Store>,
+    state: &StateDir,
+    now: Timestamp,
+) -> Result<Vec<TakenOver>, Error> {
     let here = instance::this_process();
     let mut taken = Vec::new();
     for dead in store.instances().await? {
         let (lock, corpse) = instance::probe(&state.instances(), dead.id);
-        let Some(proof) = ProofOfDeath::from_evidence(dead.id, evidence(&dead, lock, &here)) else { continue };
+        let Some(proof) = ProofOfDeath::from_evidence(dead.id, evidence(&dead, lock, &here)) else {
+            continue;
+        };
         let jobs = store.running_jobs(Some(dead.id)).await?;
         let runs: Vec<_> = jobs
             .iter()
@@ -42,8 +48,7 @@ pub async fn take_stock(store: &Arc<dyn Store>, state: &StateDir, now: Timestamp
                 _ => None,
             })
             .collect();
-        let folders: Vec<_> =
-            runs.iter().flat_map(|&run| [state.run(run), Place::tmp_of(run)]).collect();
+        let folders: Vec<_> = runs.iter().flat_map(|&run| [state.run(run), Place::tmp_of(run)]).collect();
         // Before anything is requeued: no retry begins while the old processes may still run.
         let left = tokio::task::spawn_blocking(move || runs.into_iter().map(survivors::end).sum());
         let survivors = left.await.unwrap_or(0);
@@ -65,6 +70,32 @@ pub async fn take_stock(store: &Arc<dyn Store>, state: &StateDir, now: Timestamp
         taken.push(TakenOver { instance: dead, jobs: recovered.requeued.len(), survivors });
     }
     Ok(taken)
+}
+
+/// Removes the folders of runs that nobody does any more: what a crash between a run's end and its clearing
+/// away has left.
+pub async fn sweep(store: &Arc<dyn Store>, state: &StateDir) -> Result<(), Error> {
+    // Listed before the running jobs are asked for: a folder is made after its claim, so that one which is
+    // listed and whose run does not run belongs to a run that has ended.
+    let listed: Vec<_> = std::fs::read_dir(state.runs()).into_iter().flatten().flatten().collect();
+    let running = store.running_jobs(None).await?;
+    let live: std::collections::BTreeSet<String> = running
+        .iter()
+        .filter_map(|job| match job.state {
+            JobState::Running { run, .. } => Some(run.to_string()),
+            _ => None,
+        })
+        .collect();
+    for folder in listed {
+        let name = folder.file_name();
+        if name.to_str().is_some_and(|name| live.contains(name)) {
+            continue;
+        }
+        if let Err(error) = stagewright_repository::removal::remove(&folder.path()).await {
+            tracing::warn!(folder = %folder.path().display(), %error, "the folder of an ended run could not be removed");
+        }
+    }
+    Ok(())
 }
 
 /// Everything that can be found out about an instance from here.

@@ -45,7 +45,9 @@ pub enum Error {
         source: io::Error,
     },
     /// It belongs to somebody else.
-    #[error("the state folder {path} belongs to uid {owner}, not to uid {us}; use another with --state-dir <folder>")]
+    #[error(
+        "the state folder {path} belongs to uid {owner}, not to uid {us}; use another with --state-dir <folder>"
+    )]
     ForeignOwner {
         /// The folder.
         path: PathBuf,
@@ -76,7 +78,8 @@ pub fn default_location(var: impl Fn(&str) -> Option<std::ffi::OsString>) -> Opt
 
 /// Refuses a state folder at `path` that would lie inside `repo`. Looks only, so that nothing is made there.
 pub fn outside_of(path: &Path, repo: &Path) -> Result<(), Error> {
-    let absolute = std::path::absolute(path).map_err(|source| Error::Unusable { path: path.to_owned(), source })?;
+    let absolute =
+        std::path::absolute(path).map_err(|source| Error::Unusable { path: path.to_owned(), source })?;
     // The part of it that exists tells where it really is, behind links.
     let existing = absolute.ancestors().find_map(|ancestor| ancestor.canonicalize().ok()).unwrap_or_default();
     match repo.canonicalize() {
@@ -165,7 +168,9 @@ impl StateDir {
 
 fn make_private(path: &Path) -> io::Result<()> {
     match fs::DirBuilder::new().recursive(true).mode(0o700).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(io::ErrorKind::NotADirectory.into()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(io::ErrorKind::NotADirectory.into())
+        }
         other => other,
     }
 }

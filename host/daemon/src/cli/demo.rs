@@ -37,7 +37,10 @@ pub(crate) async fn demo(global: &Global, args: &DemoArgs) -> Result<Exit, Failu
     };
     let project = folder.join("basket");
     let made = |error: std::io::Error| {
-        Failure::usage(format!("the project can't be made in {}: {error}; name another with --folder", project.display()))
+        Failure::usage(format!(
+            "the project can't be made in {}: {error}; name another with --folder",
+            project.display()
+        ))
     };
     std::fs::create_dir_all(&folder).map_err(made)?;
     std::fs::create_dir(&project).map_err(made)?;
@@ -94,7 +97,8 @@ fn tell(global: &Global, text: &str) {
 
 fn write(project: &Path, name: &str, text: &str) -> Result<(), Failure> {
     let path = project.join(name);
-    std::fs::write(&path, text).map_err(|error| Failure::usage(format!("{} can't be written: {error}", path.display())))
+    std::fs::write(&path, text)
+        .map_err(|error| Failure::usage(format!("{} can't be written: {error}", path.display())))
 }
 
 async fn commit(project: &Path, message: &str) -> Result<(), Failure> {

@@ -31,7 +31,9 @@ use crate::exit::Exit;
 /// Moves work items through a delivery pipeline whose facts are established by programs.
 #[derive(Debug, Parser)]
 #[command(name = "stagewright", version, max_term_width = 100, disable_help_subcommand = true)]
-#[command(after_help = "Examples:\n  stagewright run --repo . --work-item SHOP-12\n  stagewright doctor --repo .\n\nEvery command has --help with an example.")]
+#[command(
+    after_help = "Examples:\n  stagewright run --repo . --work-item SHOP-12\n  stagewright doctor --repo .\n\nEvery command has --help with an example."
+)]
 struct Cli {
     #[command(flatten)]
     global: Global,

@@ -30,7 +30,9 @@ pub(crate) enum PluginCommand {
     #[command(after_help = "Example:\n  stagewright plugin list --json")]
     List,
     /// Show one producer, or a component's file before it is configured
-    #[command(after_help = "Examples:\n  stagewright plugin inspect test-runner\n  stagewright plugin inspect ./linter.wasm --json")]
+    #[command(
+        after_help = "Examples:\n  stagewright plugin inspect test-runner\n  stagewright plugin inspect ./linter.wasm --json"
+    )]
     Inspect {
         /// The producer's name, or the component's file
         #[arg(value_name = "NAME|FILE")]
@@ -44,8 +46,8 @@ pub(crate) struct CompileArgs {}
 
 pub(crate) async fn plugin(global: &Global, command: &PluginCommand) -> Result<Exit, Failure> {
     let config = load(global)?;
-    let workshop =
-        Workshop::open(&config).map_err(|error| Failure::internal("no component can be looked at", &error))?;
+    let workshop = Workshop::open(&config)
+        .map_err(|error| Failure::internal("no component can be looked at", &error))?;
     match command {
         PluginCommand::List => list(global, &config, &workshop).await,
         PluginCommand::Inspect { what } => inspect(global, &config, &workshop, what).await,
@@ -61,7 +63,9 @@ async fn list(global: &Global, config: &Config, workshop: &Workshop) -> Result<E
             (Ok(found), true) => objects.push(object(name.as_str(), found)),
             (Err(error), true) => objects.push(json!({"name": name, "error": error.to_string()})),
             (Ok(found), false) => print(&line(name, found)),
-            (Err(error), false) => print(&format!("{name}\n  can't be used: {}\n", printable(&error.to_string()))),
+            (Err(error), false) => {
+                print(&format!("{name}\n  can't be used: {}\n", printable(&error.to_string())))
+            }
         }
     }
     if global.json {
@@ -116,7 +120,12 @@ fn text(name: &str, config: &Config, found: &Inspected) -> String {
     let Descriptor { name: own, version, summary, stages, settings_schema } = &found.descriptor;
     let imports = &found.producer.imports().capabilities;
     let mut text = format!("{name}: {} {}\n{}\n\n", printable(own), printable(version), printable(summary));
-    let _ = writeln!(text, "file      {}{}", found.file.display(), if found.built_in { " (built in)" } else { "" });
+    let _ = writeln!(
+        text,
+        "file      {}{}",
+        found.file.display(),
+        if found.built_in { " (built in)" } else { "" }
+    );
     let _ = writeln!(text, "sha256    {}", found.producer.digest());
     let stages = if stages.is_empty() { "any".to_owned() } else { printable(&stages.join(", ")) };
     let _ = writeln!(text, "stages    {stages}");
@@ -174,10 +183,13 @@ fn proposal(name: &str, found: &Inspected) -> String {
 }
 
 fn object(name: &str, found: &Inspected) -> Value {
-    let names = |set: &std::collections::BTreeSet<Capability>| -> Vec<&str> { set.iter().map(|it| it.name()).collect() };
+    let names = |set: &std::collections::BTreeSet<Capability>| -> Vec<&str> {
+        set.iter().map(|it| it.name()).collect()
+    };
     let Descriptor { name: own, version, summary, stages, settings_schema } = &found.descriptor;
     // A component that answers something else than JSON is shown with its own words.
-    let schema = serde_json::from_str(settings_schema).unwrap_or_else(|_| Value::from(settings_schema.as_str()));
+    let schema =
+        serde_json::from_str(settings_schema).unwrap_or_else(|_| Value::from(settings_schema.as_str()));
     json!({
         "name": name,
         "component": {"name": own, "version": version, "summary": summary, "stages": stages},
@@ -220,8 +232,9 @@ pub(crate) fn compile(_: &CompileArgs) -> Result<Exit, Failure> {
     ];
     for (resource, limit) in limits {
         let limit = Rlimit { current: Some(limit), maximum: Some(limit) };
-        setrlimit(resource, limit)
-            .map_err(|error| Failure::internal("the compiling process can't be limited", &io::Error::from(error)))?;
+        setrlimit(resource, limit).map_err(|error| {
+            Failure::internal("the compiling process can't be limited", &io::Error::from(error))
+        })?;
     }
     let mut component = Vec::new();
     io::stdin()
@@ -232,7 +245,8 @@ pub(crate) fn compile(_: &CompileArgs) -> Result<Exit, Failure> {
     if component.len() as u64 > MAX_COMPONENT {
         return Err(Failure::usage(format!("the component has more than {MAX_COMPONENT} bytes")));
     }
-    let code = stagewright_sandbox::precompile(&component).map_err(|error| Failure::usage(error.to_string()))?;
+    let code =
+        stagewright_sandbox::precompile(&component).map_err(|error| Failure::usage(error.to_string()))?;
     let mut out = io::stdout().lock();
     out.write_all(&code)
         .and_then(|()| out.flush())

@@ -113,9 +113,9 @@ fn stage(text: &str, pipeline: &stagewright_engine::pipeline::Pipeline) -> Resul
     let name = StageName::new(text)?;
     match pipeline.stage(&name) {
         None => Err(unknown()),
-        Some(stage) if stage.work.is_none() => {
-            Err(Failure::usage(format!("the stage `{text}` is the end of the pipeline; nothing is done there")))
-        }
+        Some(stage) if stage.work.is_none() => Err(Failure::usage(format!(
+            "the stage `{text}` is the end of the pipeline; nothing is done there"
+        ))),
         Some(_) => Ok(name),
     }
 }
@@ -165,12 +165,14 @@ impl Run<'_> {
     fn producer(&self, request: &Request) -> Result<ProducerName, Failure> {
         let worker = &self.host.worker;
         let work = worker.pipeline.stage(&request.stage).and_then(|stage| stage.work.as_ref());
-        let work = work.ok_or_else(|| Failure::usage(format!("the stage `{}` has no work", request.stage)))?;
+        let work =
+            work.ok_or_else(|| Failure::usage(format!("the stage `{}` has no work", request.stage)))?;
         let off = work.producer.as_str() == crate::config::TEST_RUNNER && !worker.config.test_runner.enabled;
         match (off, &work.fallback) {
             (true, Some(fallback)) => Ok(fallback.clone()),
             (true, None) => {
-                let message = "the test-runner is switched off (test_runner.enabled), and the stage has no fallback";
+                let message =
+                    "the test-runner is switched off (test_runner.enabled), and the stage has no fallback";
                 Err(Failure::usage(message))
             }
             (false, _) => Ok(work.producer.clone()),
@@ -193,8 +195,7 @@ impl Run<'_> {
             claimed.job.commit
         );
         let branch = &claimed.task.branch;
-        let author =
-            Author { name: "stagewright".to_owned(), email: "stagewright@localhost".to_owned() };
+        let author = Author { name: "stagewright".to_owned(), email: "stagewright@localhost".to_owned() };
         let artifact = ArtifactCommit {
             branch,
             expected_head: &claimed.job.commit,
@@ -214,7 +215,9 @@ impl Run<'_> {
                 folder.display()
             ),
             Delivery::Refused(Refusal::Moved { .. }) => {
-                format!("{branch} has moved meanwhile, so the artifact was not added to it; run the stage again")
+                format!(
+                    "{branch} has moved meanwhile, so the artifact was not added to it; run the stage again"
+                )
             }
             Delivery::Refused(Refusal::NotOnlyArtifacts) => {
                 format!("{branch} has other commits than the ones that were examined, so it was left alone")

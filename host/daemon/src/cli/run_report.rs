@@ -133,8 +133,19 @@ mod tests {
         assert_eq!(
             keys,
             [
-                "work_item", "stage", "job", "run", "outcome", "judgement", "from_stage", "to_stage", "artifact",
-                "commit", "fault", "tally", "duration_ms"
+                "work_item",
+                "stage",
+                "job",
+                "run",
+                "outcome",
+                "judgement",
+                "from_stage",
+                "to_stage",
+                "artifact",
+                "commit",
+                "fault",
+                "tally",
+                "duration_ms"
             ]
         );
         assert_eq!(value["outcome"], "held");

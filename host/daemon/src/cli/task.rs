@@ -172,7 +172,10 @@ async fn show(store: &dyn Store, args: &OneArgs, json: bool) -> Result<Exit, Fai
         }
     }
     for (stage, verdict) in &task.verdicts {
-        line(stage.as_str(), &format!("{:?} of {} at {}", verdict.judgement, verdict.commit.short(), rfc3339(verdict.at)));
+        line(
+            stage.as_str(),
+            &format!("{:?} of {} at {}", verdict.judgement, verdict.commit.short(), rfc3339(verdict.at)),
+        );
     }
     for (stage, run) in &runs {
         line("last run", &format!("{} of {stage}, began {}", run.id, rfc3339(run.started)));
@@ -186,7 +189,12 @@ async fn resume(store: &dyn Store, args: &OneArgs, json: bool) -> Result<Exit, F
     let resumed = match store.resume_task(&task.key, clock::now()).await {
         Ok(task) => task,
         Err(TaskRefused::NotHeld(_)) => {
-            return Err(Failure::usage(format!("{} is not held: it is {} at {}", task.key, state(&task), task.stage)));
+            return Err(Failure::usage(format!(
+                "{} is not held: it is {} at {}",
+                task.key,
+                state(&task),
+                task.stage
+            )));
         }
         Err(refused) => return Err(refused.into()),
     };
@@ -207,7 +215,10 @@ async fn one(store: &dyn Store, args: &OneArgs) -> Result<Task, Failure> {
     };
     let mut found = store.tasks(filter).await?;
     match found.len() {
-        0 => Err(Failure::usage(format!("there is no task {}; `stagewright task list` shows all", args.work_item))),
+        0 => Err(Failure::usage(format!(
+            "there is no task {}; `stagewright task list` shows all",
+            args.work_item
+        ))),
         1 => Ok(found.remove(0)),
         _ => {
             let repos: Vec<&str> = found.iter().map(|task| task.key.repo.as_str()).collect();

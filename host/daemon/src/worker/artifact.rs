@@ -29,7 +29,8 @@ pub(super) fn write(
     let name = Path::new(path.rsplit('/').next().unwrap_or(path));
     let file = folder.join(name);
     std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    stagewright_repository::artifact::write(folder, name, text.as_bytes()).map_err(|error| error.to_string())?;
+    stagewright_repository::artifact::write(folder, name, text.as_bytes())
+        .map_err(|error| error.to_string())?;
     let read = stagewright_repository::artifact::read(folder, name, MAX_BYTES as u64)
         .map_err(|error| error.to_string())?
         .ok_or_else(|| format!("{} was gone when it was read back", file.display()))?;

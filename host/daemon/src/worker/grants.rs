@@ -55,7 +55,15 @@ impl Granted {
 
 impl Worker {
     /// What `producer` may do in `repo`.
-    pub(super) fn granted(&self, producer: &ProducerName, repo: &RepoName, checkout: Option<&Path>) -> Granted {
+    ///
+    /// `objects` is where the clone's objects lie: the suite's own git needs them, and may only read them.
+    pub(super) fn granted(
+        &self,
+        producer: &ProducerName,
+        repo: &RepoName,
+        checkout: Option<&Path>,
+        objects: &Path,
+    ) -> Granted {
         let config = &self.config;
         let settings = config.producers.get(producer);
         let process = config.programs(producer, repo).map(|named| {
@@ -84,15 +92,15 @@ impl Worker {
                 }
             }
             grant.read.extend(config.isolation.read_roots.iter().cloned());
+            grant.read.push(objects.to_owned());
             grant.read.extend(checkout.into_iter().flat_map(readable_of_checkout));
             self.add_caches(&mut grant);
             grant
         });
         let endpoints = config.endpoints(producer).map(|endpoints| probe::Grant {
             endpoints,
-            max_bytes: settings.map_or(1 << 20, |settings| {
-                u32::try_from(settings.probe.max_bytes).unwrap_or(u32::MAX)
-            }),
+            max_bytes: settings
+                .map_or(1 << 20, |settings| u32::try_from(settings.probe.max_bytes).unwrap_or(u32::MAX)),
             max_time: Duration::from_secs(60),
         });
         Granted { process, files: config.files_granted(producer), endpoints }
@@ -137,7 +145,8 @@ impl Worker {
             let configured = self.config.suite_of(repo).python;
             let configured = configured.as_ref().map(|program| program.as_path());
             let file = programs::python(configured, checkout.unwrap_or(Path::new("/")), path.as_deref());
-            let file = file.or_else(|| configured.map(Path::to_owned)).unwrap_or_else(|| PathBuf::from("python3"));
+            let file =
+                file.or_else(|| configured.map(Path::to_owned)).unwrap_or_else(|| PathBuf::from("python3"));
             found.insert(PYTHON.to_owned(), process::Program::new(file));
         }
         found
@@ -165,7 +174,10 @@ impl Worker {
             .map(PathBuf::from)
             .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".rustup")));
         if let Some(rustup) = rustup.filter(|folder| folder.is_dir()) {
-            grant.env.entry("RUSTUP_HOME".to_owned()).or_insert_with(|| rustup.to_string_lossy().into_owned());
+            grant
+                .env
+                .entry("RUSTUP_HOME".to_owned())
+                .or_insert_with(|| rustup.to_string_lossy().into_owned());
             grant.read.push(rustup);
         }
     }
@@ -181,5 +193,8 @@ fn readable_of_checkout(checkout: &Path) -> Vec<PathBuf> {
         !hidden || name == ".venv"
     });
     // Links are left out: where they lead was not decided by whoever granted the checkout.
-    visible.filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_symlink())).map(|entry| entry.path()).collect()
+    visible
+        .filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_symlink()))
+        .map(|entry| entry.path())
+        .collect()
 }

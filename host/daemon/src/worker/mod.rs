@@ -24,7 +24,9 @@ use stagewright_engine::transition::{self, AfterRun, RunEnd};
 use stagewright_repository::Bare;
 use stagewright_sandbox::{Observer, Sandbox};
 use stagewright_store::Store;
-use stagewright_store::request::conclusion::{Attempts, Becomes, ConcludeRefused, Conclusion, Ownership, StageChange};
+use stagewright_store::request::conclusion::{
+    Attempts, Becomes, ConcludeRefused, Conclusion, Ownership, StageChange,
+};
 use stagewright_store::request::job::Claimed;
 use stagewright_store::request::run::{Attachment, EndRefused, EndRun, RunEnding};
 
@@ -257,7 +259,9 @@ fn ending(after: &AfterRun) -> RunEnding {
 fn attachments(ledger: &Ledger) -> Vec<Attachment> {
     use stagewright_engine::ledger::Act;
     let kept = ledger.entries().iter().filter_map(|entry| match &entry.act {
-        Act::Attachment { name, content } => Some(Attachment { name: name.clone(), content: content.clone() }),
+        Act::Attachment { name, content } => {
+            Some(Attachment { name: name.clone(), content: content.clone() })
+        }
         _ => None,
     });
     kept.collect()

@@ -48,19 +48,28 @@ impl Worker {
         let run = run_of(job.claimed);
         let repo = &task.key.repo;
         let work = self.pipeline.stage(&row.stage).and_then(|stage| stage.work.clone()).ok_or_else(|| {
-            held(Fault::new("stage-without-work", format!("the pipeline gives the stage `{}` no work", row.stage)))
+            held(Fault::new(
+                "stage-without-work",
+                format!("the pipeline gives the stage `{}` no work", row.stage),
+            ))
         })?;
 
         let (producer, descriptor) = self.load(job.producer).await.map_err(held)?;
-        let granted = self.granted(job.producer, repo, job.checkout);
-        producer.check(&granted.names()).map_err(|error| held(Fault::new(error.code(), error.to_string())))?;
-        if !descriptor.stages.is_empty() && !descriptor.stages.iter().any(|stage| stage == row.stage.as_str()) {
+        let granted = self.granted(job.producer, repo, job.checkout, &job.bare.path().join("objects"));
+        producer
+            .check(&granted.names())
+            .map_err(|error| held(Fault::new(error.code(), error.to_string())))?;
+        if !descriptor.stages.is_empty() && !descriptor.stages.iter().any(|stage| stage == row.stage.as_str())
+        {
             let message = format!("the producer `{}` does not make the stage `{}`", job.producer, row.stage);
             return Err(held(Fault::new("stage-not-produced", message)));
         }
 
         let place = Place::make(run, &self.state.run(run), self.state.log(run)).map_err(|error| {
-            deferred(Fault::new("no-run-folder", format!("the folders of the run could not be made: {error}")))
+            deferred(Fault::new(
+                "no-run-folder",
+                format!("the folders of the run could not be made: {error}"),
+            ))
         })?;
         job.bare.clone_at(&row.commit, Some(&task.branch), &place.clone).await.map_err(|error| {
             deferred(Fault::new("clone-failed", format!("the clone could not be made: {error}")))
@@ -108,7 +117,9 @@ impl Worker {
             tokio::task::spawn_blocking(move || sandbox.load(&name, &found.file, Some(&found.sha256))).await;
         let producer = match loaded {
             Ok(loaded) => loaded.map_err(|error| Fault::new(error.code(), error.to_string()))?,
-            Err(_) => return Err(Fault::new("component-not-loadable", "loading the component ended abruptly")),
+            Err(_) => {
+                return Err(Fault::new("component-not-loadable", "loading the component ended abruptly"));
+            }
         };
         let descriptor = producer.describe().await?;
         Ok((producer, descriptor))
@@ -139,7 +150,8 @@ impl Worker {
                 Left { outcome: produced.outcome, ledger: produced.ledger, artifact: Some(written) }
             }
             Err(why) => {
-                let fault = Fault::new("artifact-not-written", format!("the artifact could not be written: {why}"));
+                let fault =
+                    Fault::new("artifact-not-written", format!("the artifact could not be written: {why}"));
                 Left { outcome: Outcome::Deferred(fault), ledger: produced.ledger, artifact: None }
             }
         }

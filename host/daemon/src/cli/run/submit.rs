@@ -29,16 +29,16 @@ use crate::host::Host;
 /// A job that is ours, or the end of the call.
 pub(super) enum Submitted {
     /// Ours.
-    Claimed {
-        claimed: Box<Claimed>,
-        bare: Bare,
-        checkout: Option<PathBuf>,
-    },
+    Claimed { claimed: Box<Claimed>, bare: Bare, checkout: Option<PathBuf> },
     /// There is nothing to do, or not now.
     Ended(Box<RunReport>),
 }
 
-pub(super) async fn submit(host: &Host, request: &Request, progress: &Arc<Progress>) -> Result<Submitted, Failure> {
+pub(super) async fn submit(
+    host: &Host,
+    request: &Request,
+    progress: &Arc<Progress>,
+) -> Result<Submitted, Failure> {
     let worker = &host.worker;
     let store = &worker.store;
     let repo = repo_name(&worker.config, &request.repo)?;
@@ -126,7 +126,8 @@ async fn claim(
         },
         Err(ClaimRefused::LimitReached { running, limit, .. }) => {
             let message = format!("{running} of at most {limit} jobs are running on this state folder");
-            let fault = Fault::new("limit-reached", message).with_remedy("try again later, or raise limits.jobs");
+            let fault =
+                Fault::new("limit-reached", message).with_remedy("try again later, or raise limits.jobs");
             Ok(ended(request, &task, RunOutcome::Busy, Some(fault)))
         }
         Err(ClaimRefused::Store(error)) => Err(error.into()),
@@ -156,8 +157,7 @@ async fn busy(host: &Host, request: &Request, task: &Task) -> Result<Option<Subm
         || format!("instance {owner}"),
         |instance| format!("process {} on {}", instance.pid, instance.host),
     );
-    let message =
-        format!("{who} is at {} since {} ago", task.key.work_item, clock::now().since(since));
+    let message = format!("{who} is at {} since {} ago", task.key.work_item, clock::now().since(since));
     let fault = Fault::new("busy", message).with_remedy("wait for its end, or end that process");
     Ok(Some(ended(request, task, RunOutcome::Busy, Some(fault))))
 }

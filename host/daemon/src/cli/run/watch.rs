@@ -36,11 +36,8 @@ impl Observer for Shown {
 /// Waits for a signal that asks for the end, and passes the wish on. The run then ends in order.
 pub(super) async fn cancel_on_signal(cancel: Cancel) {
     let listen = |kind| signal(kind).ok();
-    let (mut interrupt, mut terminate, mut hangup) = (
-        listen(SignalKind::interrupt()),
-        listen(SignalKind::terminate()),
-        listen(SignalKind::hangup()),
-    );
+    let (mut interrupt, mut terminate, mut hangup) =
+        (listen(SignalKind::interrupt()), listen(SignalKind::terminate()), listen(SignalKind::hangup()));
     tokio::select! {
         () = heard(&mut interrupt) => {}
         () = heard(&mut terminate) => {}
