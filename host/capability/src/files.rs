@@ -4,6 +4,7 @@
 //! is exchanged for a link in the middle of it, leads out of the area. Only regular files are read; nothing
 //! that blocks or acts when it is opened (a pipe, a device) is opened for good.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path};
 use std::sync::Arc;
@@ -129,20 +130,27 @@ impl Files {
             folder if folder.as_os_str().is_empty() => root,
             folder => root.open_dir(folder).map_err(failed)?,
         };
-        let mut entries = Vec::new();
+        let max = max.min(MAX_ENTRIES) as usize;
+        // The first names only are held, however many there are.
+        let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
         for entry in folder.entries().map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if after.is_some_and(|after| name.as_str() <= after) {
+            let seen = after.is_some_and(|after| name.as_str() <= after);
+            let beyond =
+                entries.len() >= max && entries.last_key_value().is_none_or(|(last, _)| *last < name);
+            if seen || beyond {
                 continue;
             }
             // An entry that is gone by now is no entry.
             let Ok(facts) = entry.metadata() else { continue };
-            entries.push(Entry { name, kind: kind(facts.file_type()), size: facts.len() });
+            let kind = kind(facts.file_type());
+            entries.insert(name.clone(), Entry { name, kind, size: facts.len() });
+            if entries.len() > max {
+                entries.pop_last();
+            }
         }
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        entries.truncate(max.min(MAX_ENTRIES) as usize);
-        Ok(entries)
+        Ok(entries.into_values().collect())
     }
 
     /// Writes a file of scratch, making the folders on the way.
@@ -346,6 +354,55 @@ mod tests {
         let entries = files.entries(Area::Scratch, "a", None, 10).unwrap();
         assert_eq!(entries, [Entry { name: "b.txt".into(), kind: Kind::File, size: 10 }]);
         assert_eq!(files.read(Area::Scratch, "a/c.txt", 0, 3).unwrap_err().kind, FailureKind::NotFound);
+    }
+
+    #[test]
+    fn a_long_folder_is_listed_in_parts_and_in_order() {
+        let (_folder, files) = place();
+        for number in (0..30).rev() {
+            files.write(&format!("{number:02}"), b"").unwrap();
+        }
+        let names = |after: Option<&str>, max| -> Vec<String> {
+            let entries = files.entries(Area::Scratch, "", after, max).unwrap();
+            entries.into_iter().map(|entry| entry.name).collect()
+        };
+        assert_eq!(names(None, 3), ["00", "01", "02"]);
+        assert_eq!(names(Some("02"), 2), ["03", "04"]);
+        assert_eq!(names(Some("27"), 100), ["28", "29"]);
+        assert_eq!(names(None, 0), [""; 0]);
+    }
+
+    #[test]
+    fn a_folder_that_is_exchanged_for_a_link_in_between_leads_nowhere() {
+        let (folder, files) = place();
+        let (clone, outside) = (folder.path().join("clone"), folder.path().join("outside"));
+        for (folder, text) in [(clone.join("dir"), "inside"), (outside.clone(), "secret")] {
+            std::fs::create_dir(&folder).unwrap();
+            std::fs::write(folder.join("file"), text).unwrap();
+        }
+        std::os::unix::fs::symlink(&outside, clone.join("link")).unwrap();
+        let over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    let exchange = rustix::fs::RenameFlags::EXCHANGE;
+                    let (dir, link) = (clone.join("dir"), clone.join("link"));
+                    rustix::fs::renameat_with(rustix::fs::CWD, dir, rustix::fs::CWD, link, exchange).unwrap();
+                }
+            });
+            let mut inside = 0;
+            for _ in 0..2_000 {
+                match files.read(Area::Worktree, "dir/file", 0, 10) {
+                    Ok(text) => {
+                        assert_eq!(text, b"inside");
+                        inside += 1;
+                    }
+                    Err(failure) => assert_eq!(failure.kind, FailureKind::Denied, "{failure}"),
+                }
+            }
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(inside > 0, "the folder was never met");
+        });
     }
 
     #[test]

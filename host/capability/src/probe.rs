@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, Url, redirect};
@@ -38,24 +39,31 @@ pub struct Response {
 /// The capability to probe.
 #[derive(Clone, Debug)]
 pub struct Probe {
-    grant: Grant,
-    client: Client,
+    endpoints: BTreeMap<String, Url>,
+    max_bytes: u32,
+    max_time: Duration,
     cancel: Cancel,
 }
 
 impl Probe {
-    /// The capability that `grant` gives. Fails if the TLS library can't be set up.
+    /// The capability that `grant` gives.
+    ///
+    /// # Errors
+    /// `bad-address`: an endpoint is no address of a web server.
     pub fn new(grant: Grant, cancel: Cancel) -> Result<Self, Failure> {
-        let client = Client::builder()
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .user_agent(concat!("stagewright/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| Failure::new(FailureKind::Permanent, "no-http-client", error.to_string()))?;
-        Ok(Self { grant, client, cancel })
+        let Grant { endpoints, max_bytes, max_time } = grant;
+        let endpoints = endpoints.into_iter().map(|(name, address)| match base(&address) {
+            Ok(url) => Ok((name, url)),
+            Err(why) => Err(bad_address(format!("the endpoint `{name}` has the address `{address}`: {why}"))),
+        });
+        Ok(Self { endpoints: endpoints.collect::<Result<_, _>>()?, max_bytes, max_time, cancel })
     }
 
     /// GET on a named endpoint joined with `path`.
+    ///
+    /// # Errors
+    /// `endpoint-not-granted`, `bad-address`; `dns`, `connection-refused`, `connect-failed`, `broken-answer`, all of
+    /// which may pass; `timed-out`, `too-large`, `cancelled`.
     pub async fn get(
         &self,
         endpoint: &str,
@@ -64,9 +72,9 @@ impl Probe {
         timeout: Duration,
     ) -> Result<Response, Failure> {
         let url = self.address(endpoint, path)?;
-        let limit = max_bytes.min(self.grant.max_bytes);
-        let timeout = timeout.min(self.grant.max_time);
-        let fetch = fetch(&self.client, url, limit);
+        let limit = max_bytes.min(self.max_bytes);
+        let timeout = timeout.min(self.max_time);
+        let fetch = fetch(client()?, url, limit);
         tokio::select! {
             answer = tokio::time::timeout(timeout, fetch) => answer.unwrap_or_else(|_| {
                 let message = format!("`{endpoint}` did not answer within {} ms", timeout.as_millis());
@@ -79,26 +87,52 @@ impl Probe {
     }
 
     fn address(&self, endpoint: &str, path: &str) -> Result<Url, Failure> {
-        let base = self.grant.endpoints.get(endpoint).ok_or_else(|| {
+        let base = self.endpoints.get(endpoint).ok_or_else(|| {
             let message = format!(
                 "the endpoint `{endpoint}` is not granted; the operator can add it to the producer's \
                  grants.probe.endpoints"
             );
             Failure::new(FailureKind::Denied, "endpoint-not-granted", message)
         })?;
-        let bad = |why: String| Failure::new(FailureKind::Permanent, "bad-address", why);
-        let base = Url::parse(base).map_err(|error| bad(format!("the address of `{endpoint}`: {error}")))?;
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let mut url = base.clone();
         // Set as a path, not joined as a reference: `//host/` and `http://…` are only odd paths then.
         let joined = format!("{}/{}", base.path().trim_end_matches('/'), path.trim_start_matches('/'));
         if joined.split('/').any(|part| matches!(part, "." | "..")) {
-            return Err(bad(format!("the path `{path}` climbs")));
+            return Err(bad_address(format!("the path `{path}` climbs")));
         }
         url.set_path(&joined);
         url.set_query(query);
         Ok(url)
     }
+}
+
+fn base(address: &str) -> Result<Url, String> {
+    let url = Url::parse(address).map_err(|error| error.to_string())?;
+    match url.scheme() {
+        "http" | "https" => Ok(url),
+        other => Err(format!("`{other}` is neither http nor https")),
+    }
+}
+
+fn bad_address(why: String) -> Failure {
+    Failure::new(FailureKind::Permanent, "bad-address", why)
+}
+
+/// The one client. It is made with the first probe, since most runs make none and it reads the machine's
+/// certificates; it holds no connection open, so that no probe meets another's.
+fn client() -> Result<&'static Client, Failure> {
+    static CLIENT: OnceLock<Result<Client, String>> = OnceLock::new();
+    let made = CLIENT.get_or_init(|| {
+        Client::builder()
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .pool_max_idle_per_host(0)
+            .user_agent(concat!("stagewright/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| error.to_string())
+    });
+    made.as_ref().map_err(|why| Failure::new(FailureKind::Permanent, "no-http-client", why.clone()))
 }
 
 async fn fetch(client: &Client, url: Url, limit: u32) -> Result<Response, Failure> {
@@ -122,18 +156,22 @@ async fn fetch(client: &Client, url: Url, limit: u32) -> Result<Response, Failur
 
 fn failure(error: &reqwest::Error) -> Failure {
     let mut message = error.to_string();
-    let mut refused = false;
+    let (mut refused, mut unresolved) = (false, false);
     let mut cause = error.source();
     while let Some(inner) = cause {
-        message = format!("{message}: {inner}");
+        let text = inner.to_string();
         let io = inner.downcast_ref::<std::io::Error>();
         refused |= io.is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused);
+        // The resolver's error has no type of its own in public.
+        unresolved |= text.starts_with("dns error");
+        message = format!("{message}: {text}");
         cause = inner.source();
     }
-    let code = match (refused, error.is_connect()) {
-        (true, _) => "connection-refused",
-        (false, true) => "connect-failed",
-        (false, false) => "broken-answer",
+    let code = match (refused, unresolved, error.is_connect()) {
+        (true, ..) => "connection-refused",
+        (_, true, _) => "dns",
+        (_, _, true) => "connect-failed",
+        _ => "broken-answer",
     };
     Failure::new(FailureKind::Transient, code, message)
 }
@@ -205,5 +243,32 @@ mod tests {
         let probe = Probe::new(grant, Cancel::new()).unwrap();
         let failure = probe.get("app", "/", 10, LONG).await.unwrap_err();
         assert_eq!((failure.kind, failure.code), (FailureKind::Transient, "connection-refused"));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_does_not_resolve_is_told_from_a_closed_port() {
+        let endpoints = BTreeMap::from([("app".to_owned(), "http://no-such-host.invalid/".to_owned())]);
+        let probe = Probe::new(Grant { endpoints, max_bytes: 10, max_time: LONG }, Cancel::new()).unwrap();
+        let failure = probe.get("app", "/", 10, LONG).await.unwrap_err();
+        assert_eq!((failure.kind, failure.code), (FailureKind::Transient, "dns"), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn silence_ends_with_the_time() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let endpoints = BTreeMap::from([("app".to_owned(), base)]);
+        let probe = Probe::new(Grant { endpoints, max_bytes: 10, max_time: LONG }, Cancel::new()).unwrap();
+        let failure = probe.get("app", "/", 10, Duration::from_millis(50)).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::TimedOut);
+    }
+
+    #[test]
+    fn an_endpoint_is_the_address_of_a_web_server() {
+        for address in ["file:///etc/passwd", "app", "ftp://127.0.0.1/"] {
+            let endpoints = BTreeMap::from([("app".to_owned(), address.to_owned())]);
+            let refused = Probe::new(Grant { endpoints, max_bytes: 10, max_time: LONG }, Cancel::new());
+            assert_eq!(refused.unwrap_err().code, "bad-address", "{address}");
+        }
     }
 }

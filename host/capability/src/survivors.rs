@@ -3,6 +3,9 @@
 //! Every process of a run carries `STAGEWRIGHT_RUN=<id>` in its environment, and everything that comes of a
 //! command is in another session than the daemon. So after a shepherd was killed, the daemon ends whom it
 //! adopted; and after daemon and shepherd were killed, the next start ends whoever still bears the mark.
+//!
+//! A process that took the mark off itself is found by the first way only. The leader of a command dies with
+//! its shepherd in any case.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -15,47 +18,66 @@ use stagewright_engine::identity::RunId;
 pub const RUN_VARIABLE: &str = "STAGEWRIGHT_RUN";
 /// How long the end of killed processes is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How soon it is looked again.
+const AGAIN: Duration = Duration::from_millis(5);
+/// How often in turn nobody must be found: a look goes through the table of processes while it changes, and
+/// one that forks may be behind the look with its old id and before it with its new one.
+const LOOKS: u32 = 2;
 
 /// Ends every process that bears the mark of `run` or was adopted from one. Gives how many could not be.
 ///
 /// Blocks for at most some seconds; call it where blocking is allowed.
 pub fn end(run: RunId) -> usize {
-    let mark = format!("{RUN_VARIABLE}={run}").into_bytes();
+    end_all(&[run])
+}
+
+/// The same for many runs at once: the table of processes is gone through once for all of them.
+pub fn end_all(runs: &[RunId]) -> usize {
+    let marks: Vec<Vec<u8>> = runs.iter().map(|run| format!("{RUN_VARIABLE}={run}").into_bytes()).collect();
+    let ours = |pid: Pid| is_adopted(pid) || bears(pid, &marks);
     let begun = Instant::now();
+    let mut empty = 0;
     loop {
-        reap_adopted();
-        let left: Vec<Pid> = processes().filter(|&pid| is_adopted(pid) || bears(pid, &mark)).collect();
-        if left.is_empty() || begun.elapsed() >= PATIENCE {
+        let left: Vec<Pid> = processes().filter(|&pid| !reap(pid) && ours(pid)).collect();
+        empty = if left.is_empty() { empty + 1 } else { 0 };
+        if empty == LOOKS || begun.elapsed() >= PATIENCE {
             return left.len();
         }
-        for pid in left {
+        for &pid in &left {
             // The descriptor pins the process: a reused id can't be hit between look and kill.
             let Ok(fd) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
-            if is_adopted(pid) || bears(pid, &mark) {
+            if ours(pid) {
                 let _ = pidfd_send_signal(&fd, Signal::KILL);
             }
         }
-        std::thread::sleep(Duration::from_millis(5));
+        if !left.is_empty() {
+            std::thread::sleep(AGAIN);
+        }
     }
 }
 
-fn processes() -> impl Iterator<Item = Pid> {
+/// Everyone.
+pub(crate) fn processes() -> impl Iterator<Item = Pid> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
 }
 
-fn bears(pid: Pid, mark: &[u8]) -> bool {
+/// The parent of a process.
+pub(crate) fn parent(pid: Pid) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    // The name in brackets may hold anything; the parent is the second field behind it.
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+fn bears(pid: Pid, marks: &[Vec<u8>]) -> bool {
     let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap_or_default();
-    environment.split(|&byte| byte == 0).any(|entry| entry == mark)
+    environment.split(|&byte| byte == 0).any(|entry| marks.iter().any(|mark| entry == mark))
 }
 
 /// Whether it is a child of ours in a session that is not ours. Our own children (git, shepherds) are in our
 /// session; what a shepherd started never is.
 fn is_adopted(pid: Pid) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
-    let parent =
-        stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(1)?.parse().ok());
-    parent == Some(std::process::id()) && is_foreign_session(pid)
+    parent(pid) == Some(std::process::id().cast_signed()) && is_foreign_session(pid)
 }
 
 fn is_foreign_session(pid: Pid) -> bool {
@@ -65,9 +87,15 @@ fn is_foreign_session(pid: Pid) -> bool {
     }
 }
 
-/// Clears away adopted processes that have ended. Only those: others have somebody who waits for them.
-fn reap_adopted() {
-    for pid in processes().filter(|&pid| is_adopted(pid)) {
-        while let Err(Errno::INTR) = waitpid(Some(pid), WaitOptions::NOHANG) {}
+/// Clears away an adopted process if it has ended. Only those: others have somebody who waits for them.
+fn reap(pid: Pid) -> bool {
+    if !is_adopted(pid) {
+        return false;
+    }
+    loop {
+        match waitpid(Some(pid), WaitOptions::NOHANG) {
+            Err(Errno::INTR) => {}
+            reaped => return matches!(reaped, Ok(Some(_))),
+        }
     }
 }

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, Signal, getpid, getppid, set_dumpable_behavior,
+    DumpableBehavior, Resource, Rlimit, Signal, getpid, getppid, getrlimit, set_dumpable_behavior,
     set_parent_process_death_signal, setrlimit, setsid,
 };
 use stagewright_shepherd::protocol::Request;
@@ -63,7 +63,7 @@ pub(crate) fn start(request: &Request) -> Result<Leader, StartError> {
     command.args(&request.args).env_clear().envs(request.env.iter().map(|(name, value)| (name, value)));
     command.current_dir(&request.cwd).stdin(stdin);
     let shepherd = getpid();
-    let max_processes = request.max_processes;
+    let (max_processes, open_files) = (request.max_processes, request.open_files);
     let mut confinement = Some(confinement);
     let prepare = move || -> io::Result<()> {
         signals::reset()?;
@@ -81,6 +81,10 @@ pub(crate) fn start(request: &Request) -> Result<Leader, StartError> {
         setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
         if let Some(max) = max_processes {
             setrlimit(Resource::Nproc, Rlimit { current: Some(max), maximum: Some(max) })?;
+        }
+        if let Some(files) = open_files {
+            let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+            setrlimit(Resource::Nofile, Rlimit { current: Some(files), maximum })?;
         }
         privilege::lay_down()?;
         rustix::thread::set_no_new_privs(true)?;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// The version of this protocol; daemon and shepherd are installed together and must agree.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The longest request that is read, in bytes.
 pub const MAX_REQUEST: usize = 64 << 20;
 /// The order to end the command: TERM, grace, KILL.
@@ -32,6 +32,8 @@ pub struct Request {
     pub grace: Duration,
     /// The most processes that its user may have while it runs; none for no limit. Root is not limited.
     pub max_processes: Option<u64>,
+    /// How many files each process may have open; none for as many as the shepherd may.
+    pub open_files: Option<u64>,
     /// Whether to confine the file system at all.
     pub confine: bool,
     /// Folders and files that may be read and executed.
@@ -64,6 +66,7 @@ impl Request {
         fields.bytes(&self.stdin);
         fields.number(u64::try_from(self.grace.as_millis()).unwrap_or(u64::MAX));
         fields.number(self.max_processes.unwrap_or(0));
+        fields.number(self.open_files.unwrap_or(0));
         fields.number(u64::from(self.confine));
         fields.list(self.read.iter().map(|path| path.as_os_str().as_bytes()));
         fields.list(self.write.iter().map(|path| path.as_os_str().as_bytes()));
@@ -90,13 +93,14 @@ impl Request {
         let stdin = reader.bytes()?.to_vec();
         let grace = Duration::from_millis(reader.number()?);
         let max_processes = Some(reader.number()?).filter(|&max| max > 0);
+        let open_files = Some(reader.number()?).filter(|&files| files > 0);
         let confine = reader.number()? != 0;
         let read = reader.list()?.into_iter().map(path).collect();
         let write = reader.list()?.into_iter().map(path).collect();
         if !reader.0.is_empty() {
             return Err(Malformed("something follows its end"));
         }
-        Ok(Self { program, args, env, cwd, stdin, grace, max_processes, confine, read, write })
+        Ok(Self { program, args, env, cwd, stdin, grace, max_processes, open_files, confine, read, write })
     }
 }
 
@@ -238,6 +242,7 @@ mod tests {
             stdin: b"in\0put".to_vec(),
             grace: Duration::from_millis(1_500),
             max_processes: Some(10),
+            open_files: Some(1_024),
             confine: true,
             read: vec!["/usr".into()],
             write: vec!["/tmp".into(), "/dev/shm".into()],

@@ -104,11 +104,13 @@ pub(super) struct State {
     pub(super) stdout: Stream,
     pub(super) stderr: Stream,
     pub(super) completed: Option<Completed>,
+    /// Whether the last chunk came from standard output: the streams take turns.
+    stdout_was_last: bool,
 }
 
 impl Shared {
     pub(super) fn new(stdout: Stream, stderr: Stream) -> Self {
-        let state = Mutex::new(State { stdout, stderr, completed: None });
+        let state = Mutex::new(State { stdout, stderr, completed: None, stdout_was_last: false });
         Self { state, changed: Notify::new(), kill: Notify::new() }
     }
 
@@ -154,11 +156,13 @@ impl Child {
 
     fn look(&self, max: usize) -> Option<Event> {
         let mut state = self.shared.state();
-        if let Some(chunk) = state.stdout.next(max) {
-            return Some(Event::Stdout(chunk));
-        }
-        if let Some(chunk) = state.stderr.next(max) {
-            return Some(Event::Stderr(chunk));
+        let stdout_first = !state.stdout_was_last;
+        for stdout in [stdout_first, !stdout_first] {
+            let stream = if stdout { &mut state.stdout } else { &mut state.stderr };
+            if let Some(chunk) = stream.next(max) {
+                state.stdout_was_last = stdout;
+                return Some(if stdout { Event::Stdout(chunk) } else { Event::Stderr(chunk) });
+            }
         }
         state.completed.clone().map(|completed| Event::Ended(Box::new(completed)))
     }

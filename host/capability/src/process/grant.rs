@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::roots::{self, Roots};
+
 use crate::{Failure, FailureKind, Place};
 
 /// The grant of local processes.
@@ -22,10 +24,17 @@ pub struct Grant {
     pub read: Vec<PathBuf>,
     /// Folders that may be written, beside the clone, scratch, home, `/tmp` and `/dev/shm`.
     pub write: Vec<PathBuf>,
+    /// What must stay out of reach though it lies below a readable folder, such as a configuration file in `/etc`.
+    /// The folder's other entries are then allowed one by one, so that what is new in it stays hidden, too. It
+    /// does nothing for what lies below a *writable* folder.
+    pub hidden: Vec<PathBuf>,
     /// How many commands may run at once.
     pub max_at_once: usize,
     /// The kernel's limit on processes of the user while the command runs. Root is not limited by it.
     pub max_processes: Option<u64>,
+    /// How many processes one command may have. It is counted from time to time, so that for a moment there may
+    /// be more; a command that has more is ended.
+    pub max_tree: u64,
     /// The longest time of one command.
     pub max_time: Duration,
     /// How much of each output stream goes to the log, in bytes; what is beyond is counted only.
@@ -101,8 +110,10 @@ impl Default for Grant {
             confinement: Confinement::BestEffort,
             read: Vec::new(),
             write: Vec::new(),
+            hidden: Vec::new(),
             max_at_once: 16,
             max_processes: None,
+            max_tree: 4_096,
             max_time: Duration::from_secs(3_600),
             output_log_bytes: 64 << 20,
             tail_bytes: 64 << 10,
@@ -124,17 +135,18 @@ impl Grant {
         })
     }
 
-    /// What may be read and what may be written, as the shepherd is told.
-    pub(super) fn roots(&self, place: &Place) -> (Vec<PathBuf>, Vec<PathBuf>) {
-        let mut read = super::roots::system();
+    /// What may be read and what may be written by the commands of the run at `place`.
+    pub(super) fn roots(&self, place: &Place) -> Roots {
+        let mut read = roots::system();
         for program in self.programs.values() {
-            read.extend(super::roots::of_program(&program.path));
+            read.extend(roots::of_program(&program.path));
         }
+        read.extend(roots::borrowed_objects(&place.clone));
         read.extend(self.read.iter().cloned());
-        let mut write = super::roots::writable();
+        let mut write = roots::writable();
         write.extend([place.clone.clone(), place.scratch.clone(), place.home.clone(), place.tmp.clone()]);
         write.extend(self.write.iter().cloned());
-        (read, write)
+        Roots { read: roots::without(read, &self.hidden), write }
     }
 }
 

@@ -6,6 +6,7 @@
 //! child is said to have ended, its whole process tree is gone, or it is said to be [`Exit::Lost`].
 
 mod child;
+mod crowd;
 mod environment;
 mod grant;
 mod output;
@@ -19,12 +20,12 @@ use std::time::Duration;
 
 pub use child::{Child, Chunk, Completed, Event, Exit, StreamEnd};
 pub use grant::{Confinement, Grant, Program};
-pub use roots::{of_program as roots_of_program, system as system_roots};
+pub use roots::{of_program as roots_of_program, open_to_all, system as system_roots};
 pub(crate) use shepherd::start_failed;
 pub use shepherd::{Flock, Shepherd};
 use stagewright_shepherd::protocol::Request;
 
-use crate::{Cancel, Failure, FailureKind, Place};
+use crate::{Cancel, Failure, FailureKind, Place, harden};
 
 /// How long a process has between TERM and KILL.
 const GRACE: Duration = Duration::from_secs(2);
@@ -60,6 +61,8 @@ struct Inner {
     place: Place,
     shepherd: Shepherd,
     cancel: Cancel,
+    /// What may be read and written: found out before foreign code could have a say in it.
+    roots: roots::Roots,
     /// Permits for processes at once.
     places: Arc<tokio::sync::Semaphore>,
     started: std::sync::atomic::AtomicU32,
@@ -70,12 +73,18 @@ impl Process {
     pub fn new(grant: Grant, place: Place, shepherd: Shepherd, cancel: Cancel) -> Self {
         let places = Arc::new(tokio::sync::Semaphore::new(grant.max_at_once));
         let started = std::sync::atomic::AtomicU32::new(0);
-        Self { inner: Arc::new(Inner { grant, place, shepherd, cancel, places, started }) }
+        let roots = grant.roots(&place);
+        Self { inner: Arc::new(Inner { grant, place, shepherd, cancel, roots, places, started }) }
     }
 
-    /// Starts a command.
+    /// Starts a command. Its end is known by the [`Child`], and dropping that brings it about.
+    ///
+    /// # Errors
+    /// `cancelled`, `program-not-granted`, `program-missing`, `argument-not-granted`, `variable-not-granted`,
+    /// `outside-worktree`, `nul-character`, `input-too-large`, `too-many-processes`, `shepherd-missing`,
+    /// `program-not-executable`, `isolation-missing`, `spawn-failed`. Nothing was started then.
     pub async fn spawn(&self, command: Command) -> Result<Child, Failure> {
-        let Inner { grant, place, shepherd, cancel, places, started } = &*self.inner;
+        let Inner { grant, place, shepherd, cancel, roots, places, started } = &*self.inner;
         if cancel.cause().is_some() {
             return Err(Failure::new(FailureKind::Cancelled, "cancelled", "the run is to end"));
         }
@@ -92,7 +101,6 @@ impl Process {
             let message = format!("{} processes of this run are running already", grant.max_at_once);
             Failure::new(FailureKind::Limit, "too-many-processes", message)
         })?;
-        let (read, write) = grant.roots(place);
         let request = Request {
             program: program.path.clone(),
             args: command.args.iter().map(Into::into).collect(),
@@ -102,17 +110,19 @@ impl Process {
             grace: GRACE,
             max_processes: grant.max_processes,
             confine: grant.confinement != Confinement::Off,
-            read,
-            write,
+            open_files: harden::open_files(),
+            read: roots.read.clone(),
+            write: roots.write.clone(),
         };
         let mut flock = shepherd.start(&request).await?;
-        let isolation = supervise::await_start(&mut flock, grant.confinement).await?;
+        let isolation = supervise::await_start(&mut flock, grant.confinement, place.run).await?;
         let number = started.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
         let limits = supervise::Limits {
             time: command.timeout.unwrap_or(grant.max_time).min(grant.max_time),
             output_log_bytes: grant.output_log_bytes,
             tail_bytes: grant.tail_bytes,
             output_bytes: grant.output_bytes,
+            tree: grant.max_tree,
         };
         let facts = supervise::Facts {
             program: command.program,
@@ -125,7 +135,7 @@ impl Process {
         Ok(supervise::supervise(flock, facts, limits, logs, cancel.clone(), permit))
     }
 
-    /// Starts a command and waits for its end.
+    /// Starts a command and waits for its end. Errors as for [`Process::spawn`].
     pub async fn run(&self, command: Command) -> Result<Completed, Failure> {
         Ok(self.spawn(command).await?.end().await)
     }

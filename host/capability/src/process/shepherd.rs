@@ -8,10 +8,14 @@ use std::process::Stdio;
 use stagewright_shepherd::protocol::{Request, TERMINATE, Word};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
+use tokio::net::unix::pipe::Receiver;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::process::{Child, Command};
 
 use crate::{Failure, FailureKind};
+
+/// The length of almost every word, in bytes.
+const WORD: usize = 256;
 
 /// Where the shepherd's program is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,9 +29,9 @@ pub struct Flock {
     /// The shepherd's own process. Its exit says nothing; what counts are its words.
     pub(super) process: Child,
     /// What the command prints.
-    pub(super) stdout: Option<ChildStdout>,
+    pub(super) stdout: Option<Receiver>,
     /// What the command prints as errors.
-    pub(super) stderr: Option<ChildStderr>,
+    pub(super) stderr: Option<Receiver>,
     words: BufReader<OwnedReadHalf>,
     orders: OwnedWriteHalf,
 }
@@ -59,14 +63,20 @@ impl Shepherd {
         ours.set_nonblocking(true)?;
         let mut process = Command::new(&self.program)
             .env_clear()
+            // A signal to the daemon's group, such as that of Ctrl-C, is not for the shepherd: it ends with the
+            // control socket, and ends its command first. It stays in the daemon's session.
+            .process_group(0)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
-        let (stdout, stderr) = (process.stdout.take(), process.stderr.take());
+        let stdout =
+            process.stdout.take().map(|pipe| Receiver::from_owned_fd(pipe.into_owned_fd()?)).transpose()?;
+        let stderr =
+            process.stderr.take().map(|pipe| Receiver::from_owned_fd(pipe.into_owned_fd()?)).transpose()?;
         let (read, mut orders) = UnixStream::from_std(ours)?.into_split();
         orders.write_all(&request.encode()).await?;
-        Ok(Flock { process, stdout, stderr, words: BufReader::new(read), orders })
+        Ok(Flock { process, stdout, stderr, words: BufReader::with_capacity(WORD, read), orders })
     }
 }
 
@@ -86,6 +96,11 @@ impl Flock {
     pub(super) async fn terminate(&mut self) {
         // A shepherd that does not listen any more is at the end, or dead; its words will tell.
         let _ = self.orders.write_all(&[TERMINATE]).await;
+    }
+
+    /// Asks for the end of the command at once: KILL. Its words are still heard.
+    pub(super) async fn kill(&mut self) {
+        let _ = self.orders.shutdown().await;
     }
 }
 

@@ -2,18 +2,22 @@
 //!
 //! One task reads both output streams, hears the shepherd's words, and orders the end when the time is over,
 //! the run is cancelled, a limit is passed or the child's holder asks for it. The shepherd's word decides
-//! how the command ended; the cause for which the host ended it stands before that.
+//! how the command ended; the cause for which the host ended it stands before that. A shepherd that does not
+//! say a word in time is killed like one that hangs, and then it is not known how the command ended.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stagewright_engine::identity::RunId;
 use stagewright_shepherd::protocol::{Ending, Word};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::unix::pipe::Receiver;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::child::{Child, Completed, Exit, Shared};
+use super::GRACE;
+use super::child::{Child, Completed, Exit, Shared, State};
+use super::crowd::Watched;
 use super::grant::Confinement;
 use super::output::{LogFiles, Stream};
 use super::shepherd::{Flock, start_failed};
@@ -22,7 +26,10 @@ use crate::{Cancel, Failure, FailureKind, survivors};
 /// How long output is still read after the tree is gone. Only something outside of the tree could hold the
 /// pipe that long.
 const DRAIN: Duration = Duration::from_millis(500);
-/// How much is read at once, in bytes.
+/// How long the shepherd may take to end everything: the grace period, its own patience with what can't be
+/// ended at once (10 s), and a second.
+const UNHEARD: Duration = GRACE.saturating_add(Duration::from_secs(11));
+/// How much is read at once, in bytes: what a pipe holds.
 const READ: usize = 64 << 10;
 
 /// The limits of one command.
@@ -31,6 +38,7 @@ pub(super) struct Limits {
     pub(super) output_log_bytes: u64,
     pub(super) tail_bytes: usize,
     pub(super) output_bytes: u64,
+    pub(super) tree: u64,
 }
 
 /// What is known of a command from its start on.
@@ -43,7 +51,11 @@ pub(super) struct Facts {
 }
 
 /// Waits for the shepherd's first word; gives what confines the command.
-pub(super) async fn await_start(flock: &mut Flock, confinement: Confinement) -> Result<String, Failure> {
+pub(super) async fn await_start(
+    flock: &mut Flock,
+    confinement: Confinement,
+    run: RunId,
+) -> Result<String, Failure> {
     match flock.next_word().await {
         Some(Word::Started { isolation, .. })
             if isolation == "none" && confinement == Confinement::Required =>
@@ -58,7 +70,8 @@ pub(super) async fn await_start(flock: &mut Flock, confinement: Confinement) -> 
             Err(Failure::new(FailureKind::Permanent, "program-not-executable", what))
         }
         Some(Word::Failed { what, .. }) => Err(start_failed(&what)),
-        _ => Err(start_failed("the shepherd ended without a word")),
+        // It may have been killed right after it had started the command.
+        _ => Err(start_failed(&after_the_shepherds_death(run).await)),
     }
 }
 
@@ -98,14 +111,15 @@ pub(super) fn supervise(
 
 async fn watch(mut flock: Flock, facts: &Facts, limits: &Limits, shared: &Shared, cancel: &Cancel) -> Exit {
     let (mut stdout, mut stderr) = (flock.stdout.take(), flock.stderr.take());
-    let (mut out, mut err) = (vec![0; READ], vec![0; READ]);
-    let deadline = tokio::time::sleep(limits.time);
-    tokio::pin!(deadline);
+    let crowd = flock.process.id().map(|shepherd| Watched::new(shepherd, limits.tree));
+    let mut deadline = std::pin::pin!(tokio::time::sleep(limits.time));
+    let mut unheard = std::pin::pin!(tokio::time::sleep(UNHEARD));
     // Why the host ends the command, if it does.
     let mut because: Option<Exit> = None;
     let mut ending: Option<Ending> = None;
     let last = loop {
-        let ordered = because.is_some();
+        // A command that has ended by itself can't run out of time any more.
+        let running = because.is_none() && ending.is_none();
         tokio::select! {
             word = flock.next_word() => match word {
                 Some(Word::Exited(how)) => ending = Some(how),
@@ -114,31 +128,39 @@ async fn watch(mut flock: Flock, facts: &Facts, limits: &Limits, shared: &Shared
                 Some(Word::Started { .. } | Word::Failed { .. }) => {}
                 None => break Some(after_the_shepherds_death(facts.run).await),
             },
-            read = read(&mut stdout, &mut out) => {
-                shared.state().stdout.take(&out[..read]);
-                shared.tell();
+            () = readable(stdout.as_ref()) => take(&mut stdout, shared, |state| &mut state.stdout),
+            () = readable(stderr.as_ref()) => take(&mut stderr, shared, |state| &mut state.stderr),
+            () = &mut deadline, if running => because = Some(Exit::TimedOut),
+            _ = cancel.cancelled(), if running => because = Some(Exit::Cancelled),
+            () = shared.kill_asked(), if running => because = Some(Exit::Cancelled),
+            () = too_many(crowd.as_ref()), if running => {
+                because = Some(Exit::Limit("processes".to_owned()));
             }
-            read = read(&mut stderr, &mut err) => {
-                shared.state().stderr.take(&err[..read]);
-                shared.tell();
+            () = &mut unheard, if !running => {
+                // It is stopped, or hangs. Its death is heard as the end of its words.
+                let _ = flock.process.start_kill();
+                unheard.as_mut().reset(tokio::time::Instant::now() + UNHEARD);
             }
-            () = &mut deadline, if !ordered => because = Some(Exit::TimedOut),
-            _ = cancel.cancelled(), if !ordered => because = Some(Exit::Cancelled),
-            () = shared.kill_asked(), if !ordered => because = Some(Exit::Cancelled),
         }
-        if because.is_none() && printed(shared) > limits.output_bytes {
+        if running && because.is_none() && printed(shared) > limits.output_bytes {
             because = Some(Exit::Limit("output".to_owned()));
         }
-        if because.is_some() && !ordered {
-            flock.terminate().await;
+        if running && (because.is_some() || ending.is_some()) {
+            unheard.as_mut().reset(tokio::time::Instant::now() + UNHEARD);
+            match &because {
+                // Whoever does harm is not asked first.
+                Some(Exit::Limit(_)) => flock.kill().await,
+                Some(_) => flock.terminate().await,
+                None => {}
+            }
         }
     };
-    drain(&mut stdout, &mut stderr, shared).await;
+    drain(stdout, stderr, shared).await;
     // Only so that no zombie of the shepherd itself is left.
     let _ = flock.process.wait().await;
     match (last, because, ending) {
         (Some(lost), _, _) => Exit::Lost(lost),
-        // The command had ended by itself before the order could reach it.
+        // The host's order stands before the signal that carried it out.
         (None, Some(because), _) => because,
         (None, None, Some(Ending::Code(code))) => Exit::Code(code),
         (None, None, Some(Ending::Signal(signal))) => Exit::Signal(signal),
@@ -151,35 +173,48 @@ fn printed(shared: &Shared) -> u64 {
     state.stdout.total().saturating_add(state.stderr.total())
 }
 
-/// Reads once; never ready for a stream that has ended.
-async fn read(stream: &mut Option<impl AsyncRead + Unpin>, buffer: &mut [u8]) -> usize {
-    let Some(open) = stream else { return std::future::pending().await };
-    match open.read(buffer).await {
-        Ok(read @ 1..) => read,
-        Ok(0) | Err(_) => {
-            *stream = None;
-            0
-        }
+async fn too_many(crowd: Option<&Watched>) {
+    match crowd {
+        Some(crowd) => crowd.too_many().await,
+        None => std::future::pending().await,
     }
 }
 
-async fn drain(
-    stdout: &mut Option<impl AsyncRead + Unpin>,
-    stderr: &mut Option<impl AsyncRead + Unpin>,
-    shared: &Shared,
-) {
-    let mut buffer = vec![0; READ];
-    let mut rest = async || {
+/// Waits until there is something to read; for ever if the stream has ended.
+async fn readable(pipe: Option<&Receiver>) {
+    match pipe {
+        // An error shows again when it is read.
+        Some(pipe) => drop(pipe.readable().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads once. No memory is held for a command that prints nothing.
+fn take(pipe: &mut Option<Receiver>, shared: &Shared, stream: impl Fn(&mut State) -> &mut Stream) {
+    let Some(open) = pipe else { return };
+    let mut buffer = [0; READ];
+    match open.try_read(&mut buffer) {
+        Ok(read @ 1..) => {
+            stream(&mut shared.state()).take(&buffer[..read]);
+            shared.tell();
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+        Ok(0) | Err(_) => *pipe = None,
+    }
+}
+
+async fn drain(mut stdout: Option<Receiver>, mut stderr: Option<Receiver>, shared: &Shared) {
+    let rest = async {
         while stdout.is_some() {
-            let read = read(stdout, &mut buffer).await;
-            shared.state().stdout.take(&buffer[..read]);
+            readable(stdout.as_ref()).await;
+            take(&mut stdout, shared, |state| &mut state.stdout);
         }
         while stderr.is_some() {
-            let read = read(stderr, &mut buffer).await;
-            shared.state().stderr.take(&buffer[..read]);
+            readable(stderr.as_ref()).await;
+            take(&mut stderr, shared, |state| &mut state.stderr);
         }
     };
-    let _ = tokio::time::timeout(DRAIN, rest()).await;
+    let _ = tokio::time::timeout(DRAIN, rest).await;
 }
 
 /// The shepherd was killed: whatever it leaves is ended here. It is never known how the command ended.
