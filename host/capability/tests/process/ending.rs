@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use stagewright_capability::FailureKind;
-use stagewright_capability::process::{Command, Event, Exit};
+use stagewright_capability::process::{Command, Confinement, Event, Exit};
 use stagewright_engine::outcome::Cause;
 
 use crate::run::{LONG, Run, gone, sh, until};
@@ -104,4 +104,19 @@ async fn output_of_somebody_outside_of_the_tree_does_not_hold_the_run() {
     std::fs::write(run.place.tmp.join("go"), "\n").unwrap();
     let done = tokio::time::timeout(LONG, child.end()).await.expect("the pipe held the run");
     assert!(matches!(done.exit, Exit::Code(_)), "{done:?}");
+}
+
+#[tokio::test]
+async fn without_landlock_the_whole_tree_is_ended_all_the_same() {
+    let mut run = Run::new();
+    run.grant.confinement = Confinement::Off;
+    let done = run.sh("for i in $(seq 50); do (setsid sh -c 'sleep 600; :' &) ; done; exit 3").await;
+    assert_eq!((done.exit, done.isolation.as_str()), (Exit::Code(3), "none"));
+    assert_eq!(run.left(), []);
+    let command = Command {
+        timeout: Some(Duration::from_millis(300)),
+        ..sh("trap '' TERM; setsid sleep 600 & sleep 600; sleep 600")
+    };
+    assert_eq!(run.process().run(command).await.unwrap().exit, Exit::TimedOut);
+    assert_eq!(run.left(), []);
 }

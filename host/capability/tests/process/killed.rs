@@ -48,6 +48,19 @@ async fn a_process_that_took_its_mark_off_is_ended_after_its_shepherd_was_killed
     assert!(gone(&stranger, Duration::ZERO), "it still runs");
 }
 
+#[tokio::test]
+async fn a_shepherd_that_hangs_is_given_up_on() {
+    stagewright_capability::harden::this_process().unwrap();
+    let run = Run::new();
+    let child = run.begin(FAMILY).await;
+    let stranger = open(stranger(&until(&child, &["one", " ."]).await));
+    kill_process(shepherd_of(run.place.run), Signal::STOP).unwrap();
+    child.kill();
+    assert!(matches!(child.end().await.exit, Exit::Lost(_)));
+    assert_eq!(run.left(), []);
+    assert!(gone(&stranger, Duration::ZERO), "it still runs");
+}
+
 #[test]
 fn after_the_kill_of_the_daemon_and_its_group_nothing_is_left() {
     let daemon = Daemon::start();
