@@ -23,3 +23,18 @@ impl Place for OnDisk {
 }
 
 store_suite!(OnDisk::new());
+
+#[test]
+fn every_case_of_the_suite_is_in_its_list() {
+    let suite = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/suite");
+    let list = std::fs::read_to_string(suite.join("mod.rs")).unwrap();
+    let listed: std::collections::BTreeSet<&str> =
+        list.lines().map(|line| line.trim().trim_end_matches(';')).collect();
+    for file in std::fs::read_dir(suite).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        for case in text.lines().filter_map(|line| line.strip_prefix("pub async fn ")) {
+            let name = case.split('(').next().unwrap();
+            assert!(listed.contains(name), "the case `{name}` is run for no store");
+        }
+    }
+}

@@ -23,7 +23,10 @@ const SELECT: &str = "SELECT jobs.id, repo, work_item, jobs.stage, commit_id, jo
 /// The states of the unique index, word for word, so that SQLite sees that the index answers the question.
 const LIVE: &str = "jobs.state IN ('queued', 'running', 'deferred', 'held', 'finished')";
 
-const NEXT_DUE: &str = "jobs.stage = ?1 AND jobs.state IN ('queued', 'deferred') AND jobs.due <= ?2 \
+/// A queued job is due whatever the clock says: it may have been set back since. Deferred ones that are not due
+/// are looked at only when nothing else is left, since what is due has an earlier time.
+const NEXT_DUE: &str = "jobs.stage = ?1 AND jobs.state IN ('queued', 'deferred') \
+                        AND (jobs.state = 'queued' OR jobs.due <= ?2) \
                         AND tasks.stage = jobs.stage AND tasks.state = 'active' \
                         AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.task = jobs.task) \
                         ORDER BY jobs.due, jobs.id LIMIT 1";

@@ -3,7 +3,7 @@
 use stagewright_engine::identity::InstanceId;
 use stagewright_engine::job::JobState;
 use stagewright_engine::name::ProducerName;
-use stagewright_engine::time::Span;
+use stagewright_engine::time::{Span, Timestamp};
 use uuid::Uuid;
 
 use super::Place;
@@ -184,4 +184,12 @@ pub async fn a_task_in_somebodys_region_is_passed_over(place: &dyn Place) {
     let claimed = world.store.claim_next(world.next_claim(9)).await.unwrap().unwrap();
     assert_eq!(claimed.task.key, key("ORCH-2"));
     assert_eq!(world.store.claim_next(world.next_claim(9)).await.unwrap(), None);
+}
+
+pub async fn a_queued_job_is_due_though_the_clock_was_set_back(place: &dyn Place) {
+    let world = World::new(place).await;
+    let job = world.enqueue().await;
+    let mut claim = world.next_claim(9);
+    claim.now = Timestamp::from_millis(0);
+    assert_eq!(world.store.claim_next(claim).await.unwrap().unwrap().job.id, job.id);
 }
