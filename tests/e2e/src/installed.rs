@@ -33,3 +33,10 @@ pub fn python() -> PathBuf {
     assert!(path.exists(), "{} is missing: run `cargo xtask setup`", path.display());
     path
 }
+
+/// A component for tests, such as `bench/returns.wasm`; `cargo xtask components` makes them.
+pub fn component(name: &str) -> PathBuf {
+    let path = build_folder().parent().expect("target folder").join("components").join(name);
+    assert!(path.exists(), "{} is missing: run `cargo xtask components`", path.display());
+    path
+}

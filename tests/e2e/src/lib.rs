@@ -11,5 +11,5 @@ pub mod processes;
 pub mod snapshot;
 
 pub use host::{Host, Ran};
-pub use installed::{python, shepherd, stagewright};
+pub use installed::{component, python, shepherd, stagewright};
 pub use repo::Repo;

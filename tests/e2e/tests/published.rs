@@ -41,7 +41,11 @@ impl Package {
             .args(["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", &pin, "--dest"])
             .arg(into));
         let folder = format!("{}-{}", self.name, self.version);
-        run(Command::new("tar").args(["--no-same-owner", "-xzf"]).arg(into.join(format!("{folder}.tar.gz"))).arg("-C").arg(into));
+        run(Command::new("tar")
+            .args(["--no-same-owner", "-xzf"])
+            .arg(into.join(format!("{folder}.tar.gz")))
+            .arg("-C")
+            .arg(into));
         into.join(folder)
     }
 

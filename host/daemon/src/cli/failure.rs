@@ -32,10 +32,6 @@ impl Failure {
         self.exit
     }
 
-    pub(crate) fn message(&self) -> &str {
-        &self.message
-    }
-
     /// Says it once: as text on standard error, or as an object on standard output.
     #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the edge where errors are told")]
     pub(crate) fn tell(&self, json: bool) {

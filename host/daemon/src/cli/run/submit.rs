@@ -11,7 +11,7 @@ use stagewright_engine::job::{Job, JobState};
 use stagewright_engine::name::{CommitId, RepoName};
 use stagewright_engine::outcome::{Fault, Tally};
 use stagewright_engine::task::{Task, TaskState};
-use stagewright_engine::transition::{self, AfterPush};
+use stagewright_engine::transition::{self, AfterPush, AfterRequest, PersonMove};
 use stagewright_repository::Bare;
 use stagewright_store::request::conclusion::{Attempts, Becomes, Ownership, StageChange};
 use stagewright_store::request::job::{Claim, ClaimRefused, Claimed, EnqueueRefused, Limits, NewJob};
@@ -29,7 +29,7 @@ use crate::host::Host;
 /// A job that is ours, or the end of the call.
 pub(super) enum Submitted {
     /// Ours.
-    Claimed { claimed: Box<Claimed>, bare: Bare, checkout: Option<PathBuf> },
+    Claimed { claimed: Box<Claimed>, bare: Box<Bare>, checkout: Option<PathBuf> },
     /// There is nothing to do, or not now.
     Ended(Box<RunReport>),
 }
@@ -119,7 +119,7 @@ async fn claim(
         limits: Limits { host: worker.config.limits.jobs, producer: None },
     };
     match worker.store.claim(claim).await {
-        Ok(claimed) => Ok(Submitted::Claimed { claimed: Box::new(claimed), bare, checkout }),
+        Ok(claimed) => Ok(Submitted::Claimed { claimed: Box::new(claimed), bare: Box::new(bare), checkout }),
         Err(ClaimRefused::Busy { .. }) => match busy(host, request, &task).await? {
             Some(report) => Ok(report),
             None => Err(Failure::later(format!("somebody else was at {} just now; try again", task.key))),
@@ -184,10 +184,16 @@ async fn follow_push(host: &Host, bare: &Bare, task: Task, head: &CommitId) -> R
     }
 }
 
-/// A person asks for the stage again.
+/// A person asks for the stage again: the engine says what that means.
 async fn put_back(host: &Host, request: &Request, task: Task) -> Result<Task, Failure> {
-    let expected = task.stage.clone();
-    move_to(host, task, expected, request.stage.clone(), Attempts::Keep, "run --again".to_owned()).await
+    let wish = transition::Request::Move { to: request.stage.clone() };
+    let after = transition::after_request(&host.worker.pipeline, &task, &wish, clock::now());
+    match after.map_err(|refused| Failure::usage(format!("{}: {refused}", task.key)))? {
+        AfterRequest::Move(PersonMove { expected, to, .. }) => {
+            move_to(host, task, expected, to, Attempts::Reset, "run --again".to_owned()).await
+        }
+        AfterRequest::Hold(_) | AfterRequest::Resume | AfterRequest::Nothing => Ok(task),
+    }
 }
 
 async fn move_to(
