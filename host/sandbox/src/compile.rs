@@ -1,15 +1,14 @@
 //! From a component's bytes to native code, in this process or in a child.
 //!
 //! A hostile component can't make the compiler run its code, but it can make it work for hours and fill the memory.
-//! The child bounds that: processor time, memory, open files and the size of its answer are limited, and a wall clock
-//! ends it. What the child answers is trusted, since it is this program.
+//! The child bounds that: it limits its own processor time and memory before it reads the component, the size of its
+//! answer is limited, and a wall clock ends it. What the child answers is trusted, since it is this program.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit};
 use wasmtime::Engine;
 
 use crate::{Compiler, engine};
@@ -18,10 +17,8 @@ use crate::{Compiler, engine};
 pub(crate) const MAX_COMPONENT: u64 = 128 << 20;
 /// The largest compiled code that a child may answer.
 const MAX_CODE: u64 = 1 << 30;
-/// How long a child may compile. A Python guest takes half a minute on a slow machine.
+/// How long a child may compile. A component of Python takes half a minute on a slow machine.
 const CHILD_WALL: Duration = Duration::from_secs(300);
-const CHILD_CPU_S: u64 = 600;
-const CHILD_MEMORY: u64 = 4 << 30;
 
 /// Why there is no compiled code.
 pub(crate) enum Failure {
@@ -98,44 +95,47 @@ fn in_child(mut command: Command, component: &[u8]) -> Result<Vec<u8>, Failure> 
     }
 }
 
-/// The child's exit code for a component that can't be compiled, apart from a panic's 101 and a signal.
-const REFUSED: i32 = 3;
+/// A child's exit code for a component that can't be compiled, apart from a panic's 101 and a signal.
+const REFUSED: i32 = 2;
 
-/// What the compiling child does: reads a component on standard input and writes native code to standard output.
+/// Compiles a component: what the compiling child does, after it has limited itself. The code is the same as this
+/// process would make.
 ///
-/// The program that [`Compiler::Child`] names calls it and ends with the exit code that it answers.
-pub fn compile_stdin() -> u8 {
-    match compile_limited() {
-        Ok(()) => 0,
-        Err(message) => {
-            // Standard error is the one way to say it, and the parent reads it.
-            let _ = writeln!(std::io::stderr(), "{message}");
-            REFUSED as u8
+/// # Errors
+/// The reason why it can't be compiled.
+pub fn precompile(component: &[u8]) -> Result<Vec<u8>, String> {
+    // On demand, since a pool would need more address space than the child's limit leaves.
+    let engine = engine::on_demand().map_err(|error| format!("{error:#}"))?;
+    engine.precompile_component(component).map_err(|error| format!("{error:#}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn by_shell(script: &str) -> Result<Vec<u8>, Failure> {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        // Larger than a pipe holds, so that a child that doesn't read it would block a careless parent.
+        in_child(command, &vec![0; 1 << 20])
+    }
+
+    #[test]
+    fn a_child_that_refuses_a_component_tells_why() {
+        let refused = by_shell("echo 'not a component' >&2; exit 2");
+        assert!(matches!(refused, Err(Failure::Component(why)) if why == "not a component"));
+    }
+
+    #[test]
+    fn a_child_that_dies_is_a_fault_of_the_compiler_and_not_of_the_component() {
+        for script in ["kill -9 $$", "exit 101", "exit 0"] {
+            assert!(matches!(by_shell(script), Err(Failure::Compiler(_))), "{script}");
         }
     }
-}
 
-fn compile_limited() -> Result<(), String> {
-    limit(Resource::Cpu, CHILD_CPU_S)?;
-    limit(Resource::As, CHILD_MEMORY)?;
-    limit(Resource::Core, 0)?;
-    limit(Resource::Nofile, 64)?;
-    limit(Resource::Fsize, 0)?;
-    let mut component = Vec::new();
-    std::io::stdin()
-        .take(MAX_COMPONENT + 1)
-        .read_to_end(&mut component)
-        .map_err(|error| format!("the component can't be read: {error}"))?;
-    if component.len() as u64 > MAX_COMPONENT {
-        return Err(format!("it has more than {MAX_COMPONENT} bytes"));
+    #[test]
+    fn what_a_child_answers_is_taken_whole() {
+        let code = by_shell("cat; cat /dev/zero | head -c 1000000 >&2");
+        assert!(matches!(code, Ok(code) if code.len() == 1 << 20));
     }
-    // On demand, since a pool would need more address space than the limit leaves. The code is the same.
-    let engine = engine::on_demand().map_err(|error| format!("{error:#}"))?;
-    let code = engine.precompile_component(&component).map_err(|error| format!("{error:#}"))?;
-    std::io::stdout().write_all(&code).map_err(|error| format!("the code can't be handed over: {error}"))
-}
-
-fn limit(resource: Resource, most: u64) -> Result<(), String> {
-    let limit = Rlimit { current: Some(most), maximum: Some(most) };
-    rustix::process::setrlimit(resource, limit).map_err(|error| format!("no limit can be set: {error}"))
 }

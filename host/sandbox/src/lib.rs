@@ -54,7 +54,7 @@ mod v1;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-pub use compile::compile_stdin;
+pub use compile::precompile;
 pub use error::{Error, LoadError};
 pub use imports::{Capability, Imports};
 pub use limits::Limits;
@@ -80,7 +80,9 @@ pub struct Config {
 pub enum Compiler {
     /// This process. A component that is made to be hard to compile can then take much of its time and memory.
     InProcess,
-    /// A child process with limits of its own: a program and its arguments, which ends in [`compile_stdin`].
+    /// A child process: a program and its arguments. It limits itself, reads the component on its standard input and
+    /// writes what [`precompile`] answers to its standard output. Its exit code is 2, and standard error tells the
+    /// reason, if the component can't be compiled.
     Child(PathBuf, Vec<String>),
 }
 

@@ -78,7 +78,9 @@ impl Sandbox {
     /// are no error here, so that they can be shown: [`Producer::check`] refuses them.
     pub fn load(&self, name: &str, file: &Path, pin: Option<&str>) -> Result<Producer, LoadError> {
         let (mut open, stamp) = open(file)?;
-        let loaded = match self.shelf().of_file(file, stamp) {
+        // Asked in a statement of its own, which gives the shelf free again.
+        let of_file = self.shelf().of_file(file, stamp);
+        let loaded = match of_file {
             Some(loaded) => loaded,
             None => {
                 let bytes = read(file, &mut open)?;

@@ -23,7 +23,7 @@ impl<C> Produce<C> for AsksForAModel {
         let prompt = "say PASS".to_owned();
         let request = llm::Request { role: "tester".to_owned(), prompt, timeout_ms: None };
         let said = llm::run(&request).map(|answer| answer.text).unwrap_or_default();
-        Outcome::Verdict(ReportBuilder::pass(said).build())
+        Outcome::Verdict(ReportBuilder::pass(&said).build())
     }
 }
 

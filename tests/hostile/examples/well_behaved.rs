@@ -19,7 +19,7 @@ impl Producer for WellBehaved {
 
 impl<C> Produce<C> for WellBehaved {
     fn produce(job: &Job, _: &Settings, _: &C) -> Outcome {
-        Outcome::Verdict(ReportBuilder::pass(format!("{} is well", job.work_item)).build())
+        Outcome::Verdict(ReportBuilder::pass(&format!("{} is well", job.work_item)).build())
     }
 }
 

@@ -18,7 +18,10 @@ pub(crate) fn deep_recursion() -> Outcome {
     pass(&deeper(black_box(1)).to_string())
 }
 
-#[allow(unconditional_recursion, reason = "it is the attack; the compiler can't see the end that never comes")]
+#[allow(
+    unconditional_recursion,
+    reason = "it is the attack; the compiler can't see the end that never comes"
+)]
 fn deeper(depth: u64) -> u64 {
     // The sum after the call keeps the compiler from making a loop of it.
     if black_box(depth) == 0 { 0 } else { deeper(black_box(depth + 1)) + black_box(depth) }
