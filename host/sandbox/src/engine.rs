@@ -21,12 +21,12 @@ use crate::{Config, Error};
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 /// The longest memory that a component can be given, in bytes: the size of a slot of the pool.
 pub(crate) const MAX_MEMORY: usize = 1 << 30;
-/// The most core instances of one component. A Rust component takes 3, one of Python 14 to 38.
-pub(crate) const MAX_CORE_INSTANCES: u32 = 40;
-/// The most tables of one component. A Rust component takes 2.
-pub(crate) const MAX_TABLES: u32 = 8;
-/// The most memories of one component. Every language seen takes 1.
-pub(crate) const MAX_MEMORIES: u32 = 2;
+/// The most core instances of one component of the pool. A Rust component takes 3, one of Python 14 to 38.
+const MAX_CORE_INSTANCES: u32 = 40;
+/// The most tables of one component of the pool. A Rust component takes 2.
+const MAX_TABLES: u32 = 8;
+/// The most memories of one component of the pool. Every language seen takes 1.
+const MAX_MEMORIES: u32 = 2;
 /// Elements of one table of the pool. A Python component has 20,000.
 const MAX_TABLE_ELEMENTS: usize = 50_000;
 

@@ -212,45 +212,61 @@ fn a_second_start_takes_the_component_from_the_cache_and_not_from_the_compiler()
     assert!(matches!(error, LoadError::Compiler(_)), "{error}");
 }
 
-/// The exports of a producer, as far as an instance must be made to see that they don't answer.
-fn producer_that(start: &str) -> String {
-    let template = include_str!("guests/producer.wat");
-    template.replace(";; START", start)
+/// A producer whose functions only trap, with a memory of so many pages and these further parts.
+fn producer_with(pages: u32, parts: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(module
+            (memory (export "memory") {pages})
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
+            (func (export "stagewright:producer/producer@1.0.0#describe") (result i32) unreachable)
+            (func (export "stagewright:producer/producer@1.0.0#preflight") (param i32 i32) (result i32) unreachable)
+            (func (export "stagewright:producer/producer@1.0.0#produce") (param i32) (result i32) unreachable)
+            {parts})"#
+    );
+    let mut module = wat::parse_str(text).unwrap();
+    let mut wit = wit_parser::Resolve::default();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/v1");
+    let (package, _) = wit.push_path(folder).unwrap();
+    let world = wit.select_world(&[package], Some("base")).unwrap();
+    let encoding = wit_component::StringEncoding::UTF8;
+    wit_component::embed_component_metadata(&mut module, &wit, world, encoding).unwrap();
+    wit_component::ComponentEncoder::default().module(&module).unwrap().encode().unwrap()
+}
+
+/// The fault of a run of that producer.
+async fn fault_of(component: &[u8]) -> String {
+    let own = Own::new();
+    let file = own.folder.path().join("producer.wasm");
+    std::fs::write(&file, component).unwrap();
+    let producer = own.sandbox().load("odd", &file, None).unwrap();
+    let produced = Run::new("nothing").on(&producer, limits()).await;
+    deferred(&produced).code.clone()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_happens_while_the_instance_is_made_is_limited_like_everything_else() {
-    let own = Own::new();
-    for (start, code) in [
-        // A start function that never ends.
-        ("(func $start (loop $l br $l)) (start $start)", "component-overran"),
-        ("(func $start unreachable) (start $start)", "component-trapped"),
-        ("(memory 2000)", "component-out-of-memory"),
-        ("(table 200000 funcref)", "component-out-of-memory"),
-        // Grows its table until it is refused, and then traps.
-        (
-            "(table $t 1 funcref) (func $start (loop $l (br_if $l (i32.ne (table.grow $t (ref.null func) (i32.const 1000)) \
-             (i32.const -1)))) unreachable) (start $start)",
-            "component-out-of-memory",
-        ),
-    ] {
-        let file = component(own.folder.path(), &producer_that(start));
-        let producer = own.sandbox().load("starts", &file, None).unwrap();
-        let produced = Run::new("nothing").on(&producer, limits()).await;
-        assert_eq!(deferred(&produced).code, code, "{start}: {produced:?}");
-    }
+    let endless = producer_with(1, "(func $start (loop $l br $l)) (start $start)");
+    assert_eq!(fault_of(&endless).await, "component-overran");
+    let trap = producer_with(1, "(func $start unreachable) (start $start)");
+    assert_eq!(fault_of(&trap).await, "component-trapped");
+    let memory = producer_with(1_100, "");
+    assert_eq!(fault_of(&memory).await, "component-out-of-memory");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_bomb_runs_out_of_memory() {
+    let grow = "(table $t 1 funcref) (func $start (loop $l
+        (br_if $l (i32.ne (table.grow $t (ref.null func) (i32.const 1000)) (i32.const -1)))) unreachable) (start $start)";
+    assert_eq!(fault_of(&producer_with(1, grow)).await, "component-out-of-memory");
+    let initial = producer_with(1, "(table 45000 funcref) (table 45000 funcref) (table 45000 funcref)");
+    assert_eq!(fault_of(&initial).await, "component-out-of-memory");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_component_that_does_not_fit_the_pool_runs_on_demand() {
-    let own = Own::new();
-    // Ten tables; a component of the pool has eight.
-    let tables = "(table 1 funcref) ".repeat(10);
-    let file = component(own.folder.path(), &producer_that(&tables));
-    let producer = own.sandbox().load("large", &file, None).unwrap();
-    let produced = Run::new("nothing").on(&producer, limits()).await;
-    // Its store has the same limits as the pool, and says so; what matters is that it was not refused as broken.
-    assert_eq!(deferred(&produced).code, "component-not-started", "{produced:?}");
+    // The pool has room for eight tables of one component, and a store for 32.
+    assert_eq!(fault_of(&producer_with(1, &"(table 1 funcref) ".repeat(20))).await, "component-trapped");
+    assert_eq!(fault_of(&producer_with(1, &"(table 1 funcref) ".repeat(40))).await, "component-not-started");
 }
 
 #[tokio::test]
