@@ -50,7 +50,7 @@ pub async fn take_stock(
             .collect();
         let folders: Vec<_> = runs.iter().flat_map(|&run| [state.run(run), Place::tmp_of(run)]).collect();
         // Before anything is requeued: no retry begins while the old processes may still run.
-        let left = tokio::task::spawn_blocking(move || runs.into_iter().map(survivors::end).sum());
+        let left = tokio::task::spawn_blocking(move || survivors::end_all(&runs));
         let survivors = left.await.unwrap_or(0);
         for folder in folders {
             if let Err(error) = stagewright_repository::removal::remove(&folder).await {

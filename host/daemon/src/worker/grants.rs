@@ -93,6 +93,8 @@ impl Worker {
             }
             grant.read.extend(config.isolation.read_roots.iter().cloned());
             grant.read.push(objects.to_owned());
+            // It may hold secrets, and it may lie in `/etc`, which suites read.
+            grant.hidden.extend(config.file.clone());
             grant.read.extend(checkout.into_iter().flat_map(readable_of_checkout));
             self.add_caches(&mut grant);
             grant
