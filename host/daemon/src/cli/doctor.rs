@@ -6,6 +6,7 @@
 mod finding;
 mod machine;
 mod parts;
+mod settings;
 mod suite;
 mod version;
 

@@ -6,13 +6,13 @@ use stagewright_capability::isolation;
 use stagewright_capability::process::Shepherd;
 use stagewright_engine::name::{ProducerName, RepoName};
 use stagewright_engine::time::Span;
-use stagewright_sandbox::{Capabilities, FindingState};
 
 use super::finding::Finding;
-use crate::cli::plugin::{Inspected, Workshop};
+use super::settings;
+use crate::cli::plugin::Workshop;
 use crate::cli::trial::Trial;
-use crate::config::sections::{Framework, Require};
-use crate::config::{Config, TEST_RUNNER};
+use crate::config::Config;
+use crate::config::sections::Require;
 use crate::host;
 use crate::installation::Installation;
 
@@ -100,45 +100,10 @@ pub(super) async fn components(
                         found.file.display()
                     ),
                 ));
-                findings.extend(settings(config, name, repo, &found).await);
+                findings.extend(settings::of(config, installation, name, repo, &found).await);
             }
             Err(error) => findings.push(Finding::broken(check, error.to_string())),
         }
     }
     findings
-}
-
-/// What the component says to its settings. It is given no capability: programs and endpoints are looked at for
-/// themselves.
-async fn settings(config: &Config, name: &ProducerName, repo: &RepoName, found: &Inspected) -> Vec<Finding> {
-    if name.as_str() != TEST_RUNNER {
-        return Vec::new();
-    }
-    let mut settings = config.settings(name, repo);
-    // With a framework of its own it would try to start that.
-    settings.insert("framework".to_owned(), Framework::Auto.word().into());
-    let settings = serde_json::Value::Object(settings).to_string();
-    let check = format!("settings {name}");
-    match found.producer.preflight(&settings, Capabilities::default()).await {
-        Ok(said) => said
-            .into_iter()
-            .filter(|said| said.state != FindingState::Ok)
-            .map(|said| {
-                let remedy = said.remedy.unwrap_or_else(|| "correct the keys of [test_runner]".to_owned());
-                match said.state {
-                    FindingState::Defect => Finding::defect(check.clone(), said.message, remedy),
-                    FindingState::Warning | FindingState::Ok => {
-                        Finding::warning(check.clone(), said.message, remedy)
-                    }
-                }
-            })
-            .collect(),
-        Err(fault) => {
-            vec![Finding::defect(
-                check,
-                fault.message,
-                fault.remedy.unwrap_or_else(|| "report this fault".to_owned()),
-            )]
-        }
-    }
 }
