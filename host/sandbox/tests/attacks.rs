@@ -1,11 +1,14 @@
 //! Components that attack the host (R3): each ends as a named outcome, and the host is well afterwards.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that can't go on fails")]
+
 mod support;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stagewright_engine::outcome::{Cause, Judgement, Outcome};
-use stagewright_sandbox::Limits;
+use stagewright_sandbox::{Assignment, Level, Limits, Observer};
 use support::{Bench, Run, deferred, left_behind, limits, verdict};
 
 /// The attack ends as this fault, and a component that does no harm runs right after it on the same sandbox.
@@ -69,6 +72,30 @@ async fn what_a_component_logs_can_not_steer_a_terminal() {
     assert_eq!(verdict(&produced).judgement, Judgement::Pass);
     assert_eq!(heard.lines().len(), 2);
     assert!(heard.lines().iter().all(|line| !line.contains(char::is_control)), "{:?}", heard.lines());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_of_the_host_in_the_midst_of_a_run_ends_that_run_and_nothing_else() {
+    struct Panics;
+    impl Observer for Panics {
+        fn log(&self, _: Level, _: &str) {
+            panic!("the observer broke");
+        }
+        fn progress(&self, _: u64, _: u64, _: &str) {}
+    }
+    let bench = Bench::shared();
+    let run = Run::new("log-escapes");
+    let assignment = Assignment {
+        job: run.job.clone(),
+        capabilities: run.capabilities.clone(),
+        limits: limits(),
+        cancel: run.cancel.clone(),
+        observer: Arc::new(Panics),
+    };
+    let produced = bench.hostile().produce(assignment).await;
+    assert_eq!(deferred(&produced).code, "sandbox-failed", "{produced:?}");
+    assert!(deferred(&produced).evidence.contains("the observer broke"));
+    bench.is_well().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,7 @@
 //! What is loaded and what is refused: pins, imports, the cache of compiled components.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that can't go on fails")]
+
 mod support;
 
 use std::path::{Path, PathBuf};

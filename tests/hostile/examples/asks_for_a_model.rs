@@ -1,6 +1,7 @@
 //! A producer that imports the `llm` capability, which nobody granted.
 
 #![allow(missing_docs, reason = "an example's items are nobody's interface")]
+#![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "only a component has a use for them"))]
 
 use stagewright_sdk::bindings::stagewright::producer::llm;
 use stagewright_sdk::{Job, Outcome, Produce, Producer, ReportBuilder};
