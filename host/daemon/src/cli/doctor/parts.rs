@@ -4,7 +4,7 @@ use std::path::Path;
 
 use stagewright_capability::isolation;
 use stagewright_capability::process::Shepherd;
-use stagewright_engine::name::{ProducerName, RepoName};
+use stagewright_engine::name::RepoName;
 use stagewright_engine::time::Span;
 
 use super::finding::Finding;

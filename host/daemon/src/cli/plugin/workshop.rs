@@ -99,7 +99,9 @@ impl Workshop {
     /// Looks at any file.
     pub(crate) async fn file(&self, file: &Path) -> Result<Inspected, Error> {
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        self.look(&name, file, None).await
+        // Whole, so that it can be copied into a configuration that lies elsewhere.
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        self.look(&name, &file, None).await
     }
 
     async fn look(&self, name: &str, file: &Path, pin: Option<String>) -> Result<Inspected, Error> {
