@@ -256,6 +256,14 @@ async fn to_wait_for_a_process_is_not_to_compute() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn to_call_the_host_between_times_is_no_way_around_the_limit_on_computing() {
+    let bench = Bench::shared();
+    let computing = Duration::from_millis(100);
+    let produced = bench.attack_with("call-storm", Limits { computing, calls: u64::MAX, ..limits() }).await;
+    assert!(deferred(&produced).message.contains("computed for more than"), "{produced:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_runs_at_once_share_sixteen_places_and_two_threads_with_endless_loops() {
     let bench = Bench::shared();
     let producer = bench.hostile();
