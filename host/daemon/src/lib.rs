@@ -14,6 +14,7 @@ pub mod exit;
 pub mod host;
 pub mod installation;
 pub mod instance;
+pub mod logging;
 pub mod programs;
 pub mod recovery;
 pub mod state;

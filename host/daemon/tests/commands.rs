@@ -29,6 +29,7 @@ impl User {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.0.path())
+            .env("ORCH_SANDBOX_CACHE_DIR", compiled())
             .envs(variables.iter().copied())
             .output()
             .unwrap();
@@ -38,6 +39,13 @@ impl User {
     fn state(&self) -> PathBuf {
         self.0.path().join(".local/state/stagewright")
     }
+}
+
+/// One cache of compiled components for all tests, since compiling takes seconds in a debug build.
+fn compiled() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("components");
+    fs::create_dir_all(&folder).unwrap();
+    folder
 }
 
 #[derive(Debug)]

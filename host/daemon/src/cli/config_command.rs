@@ -6,6 +6,7 @@ use super::output::{print, print_json};
 use super::{Failure, Global};
 use crate::config::{Config, Override, Sources, Style};
 use crate::exit::Exit;
+use crate::logging;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
@@ -45,9 +46,11 @@ fn checked(config: &Config, sources: &Sources) -> String {
     }
 }
 
-/// The configuration of this call.
+/// The configuration of this call. From here on this process logs as it says.
 pub(crate) fn load(global: &Global) -> Result<Config, Failure> {
-    Ok(Config::load(&sources(global))?)
+    let config = Config::load(&sources(global))?;
+    logging::begin(&config.log);
+    Ok(config)
 }
 
 /// Where the configuration of this call comes from. `--set` stands above the flags that have a key.
