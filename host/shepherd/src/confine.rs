@@ -35,7 +35,16 @@ pub(crate) fn enclose(request: &Request) -> Reach {
         let daemon = getppid()?;
         test_kill_process(daemon).ok()?;
         let compatible = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
-        let ruleset = compatible.scope(Scope::from_all(abi) & Scope::Signal).ok()?.create().ok()?;
+        // Every domain denies moving files between folders unless it says otherwise, even one that has no rule
+        // about files: so this one allows it everywhere, and leaves files to the command's own domain. Without
+        // it, no build tool could rename its output into place.
+        let ruleset = compatible
+            .handle_access(AccessFs::Refer)
+            .and_then(|ruleset| ruleset.scope(Scope::from_all(abi) & Scope::Signal))
+            .and_then(Ruleset::create)
+            .ok()?
+            .add_rule(PathBeneath::new(PathFd::new("/").ok()?, AccessFs::Refer))
+            .ok()?;
         let status = ruleset.restrict_self().ok()?;
         let enforced = status.ruleset == RulesetStatus::FullyEnforced;
         (enforced && test_kill_process(daemon) == Err(rustix::io::Errno::PERM)).then_some(())

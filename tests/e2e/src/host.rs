@@ -32,7 +32,16 @@ impl Host {
     ///
     /// Its folders lie beside the test and not in `/tmp`, which every suite may write.
     pub fn bare() -> Self {
-        let folder = tempfile::tempdir_in(build_folder()).unwrap();
+        Self::at(tempfile::tempdir_in(build_folder()).unwrap())
+    }
+
+    /// A host with nothing configured whose folders lie in `/tmp`, for tools that look at the folders above
+    /// the one they work in: above the tests' own is this project.
+    pub fn bare_in_tmp() -> Self {
+        Self::at(tempfile::tempdir().unwrap())
+    }
+
+    fn at(folder: TempDir) -> Self {
         std::fs::create_dir(folder.path().join("home")).unwrap();
         // Compiling the component once is enough; what the cache does is tested where it is.
         let cache = format!("sandbox.cache_dir={}", build_folder().join("e2e-components").display());
@@ -79,6 +88,8 @@ impl Host {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.home())
             .env("ORCH_STATE_DIR", self.state())
+            // Where the toolchains really are: the home folder is a made-up one.
+            .env("RUSTUP_HOME", rustup_home())
             .stdin(Stdio::null());
         if self.config_file().exists() {
             command.env("ORCH_CONFIG", self.config_file());
@@ -111,6 +122,11 @@ impl Host {
             .spawn()
             .expect("the program starts")
     }
+}
+
+fn rustup_home() -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".rustup");
+    std::env::var_os("RUSTUP_HOME").map_or_else(home, PathBuf::from)
 }
 
 fn run_args(repo: &Path, key: &str) -> Vec<std::ffi::OsString> {

@@ -93,6 +93,7 @@ impl Worker {
             }
             grant.read.extend(config.isolation.read_roots.iter().cloned());
             grant.read.push(objects.to_owned());
+            grant.read.extend(found_by_looking_upwards(self.state.root()));
             // It may hold secrets, and it may lie in `/etc`, which suites read.
             grant.hidden.extend(config.file.clone());
             grant.read.extend(checkout.into_iter().flat_map(readable_of_checkout));
@@ -183,6 +184,26 @@ impl Worker {
             grant.read.push(rustup);
         }
     }
+}
+
+/// Configuration that tools look for in every folder above the one they work in. Where there is one above the
+/// state folder, such as `~/.cargo/config.toml`, a tool that may not read it gives up, and a good suite would
+/// seem a bad one.
+fn found_by_looking_upwards(folder: &Path) -> Vec<PathBuf> {
+    const NAMES: [&str; 10] = [
+        ".cargo/config.toml",
+        ".cargo/config",
+        "Cargo.toml",
+        "rust-toolchain.toml",
+        "rust-toolchain",
+        "go.work",
+        "pytest.ini",
+        "pyproject.toml",
+        "tox.ini",
+        "setup.cfg",
+    ];
+    let above = folder.ancestors().skip(1);
+    above.flat_map(|folder| NAMES.map(|name| folder.join(name))).filter(|path| path.is_file()).collect()
 }
 
 /// What of the user's checkout may be read: an editable install in its virtual environment leads there, and
