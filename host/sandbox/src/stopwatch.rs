@@ -57,3 +57,40 @@ impl Stopwatch {
         u64::try_from(self.elapsed().as_nanos()).unwrap_or(STOPPED - 1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Until the clock has moved by this much.
+    fn compute(time: Duration) {
+        let begun = Instant::now();
+        while begun.elapsed() < time {
+            std::hint::spin_loop();
+        }
+    }
+
+    #[test]
+    fn it_adds_up_what_was_computed_and_stands_still_in_between() {
+        let watch = Stopwatch::new();
+        for rounds in 1..=3 {
+            watch.start();
+            compute(Duration::from_millis(2));
+            watch.stop();
+            let computed = watch.computed();
+            assert!(computed >= Duration::from_millis(2) * rounds, "{computed:?} after {rounds} rounds");
+            compute(Duration::from_millis(2));
+            assert_eq!(watch.computed(), computed, "it went on while it stood still");
+        }
+    }
+
+    #[test]
+    fn to_stop_it_twice_counts_once() {
+        let watch = Stopwatch::new();
+        watch.start();
+        watch.stop();
+        let computed = watch.computed();
+        watch.stop();
+        assert_eq!(watch.computed(), computed);
+    }
+}

@@ -20,8 +20,14 @@ async fn ends_as(attack: &str, code: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_endless_loop_overruns() {
-    ends_as("endless-loop", "component-overran").await;
+async fn an_endless_loop_is_ended_when_it_has_computed_for_long_enough() {
+    let bench = Bench::shared();
+    let produced = bench.attack("endless-loop").await;
+    assert_eq!(deferred(&produced).code, "component-overran", "{produced:?}");
+    // By the limit on computing, and not by the run's time, which is forty times as long.
+    assert!(deferred(&produced).message.contains("computed for more than"), "{produced:?}");
+    assert!(produced.usage.computing >= limits().computing, "{:?}", produced.usage);
+    bench.is_well().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
