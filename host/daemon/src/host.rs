@@ -3,7 +3,7 @@
 //! Everything that can be wrong about configuration and machine is found here, before anything of a task is
 //! touched: an error leaves nothing changed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stagewright_capability::harden;
@@ -92,9 +92,11 @@ pub async fn git(config: &Config) -> Result<Git, git::Error> {
     }
 }
 
-/// The pipeline of the configuration, else the built-in one.
-pub fn pipeline(config: &Config) -> Result<Pipeline, Error> {
-    let Some(path) = &config.pipeline.file else { return Ok(Pipeline::embedded()?) };
+/// The pipeline of the repository in `folder`: its own of the configuration, else everybody's, else the built-in
+/// one. Never one from the repository itself.
+pub fn pipeline(config: &Config, folder: &Path) -> Result<Pipeline, Error> {
+    let own = config.repo_at(folder).and_then(|name| config.repo(name).repo.pipeline);
+    let Some(path) = &own.or_else(|| config.pipeline.file.clone()) else { return Ok(Pipeline::embedded()?) };
     let text = std::fs::read_to_string(path)
         .map_err(|error| Error::PipelineFile { path: path.clone(), reason: error.to_string() })?;
     Ok(Pipeline::parse(&path.display().to_string(), &text)?)

@@ -66,7 +66,7 @@ struct Request {
 pub(crate) async fn run(global: &Global, args: &RunArgs) -> Result<Exit, Failure> {
     let begun = Instant::now();
     let config = load(global)?;
-    let pipeline = host::pipeline(&config)?;
+    let pipeline = host::pipeline(&config, &args.repo)?;
     let request = Request {
         repo: args.repo.clone(),
         work_item: WorkItem::new(args.work_item.clone())?,
@@ -135,12 +135,12 @@ struct Run<'a> {
 impl Run<'_> {
     async fn of(&self, request: &Request, commit: bool) -> Result<Ended, Failure> {
         let worker = &self.host.worker;
-        let submitted = submit(self.host, request, self.progress).await?;
+        let producer = self.producer(request)?;
+        let submitted = submit(self.host, request, &producer, self.progress).await?;
         let (claimed, bare, checkout) = match submitted {
             Submitted::Claimed { claimed, bare, checkout } => (claimed, bare, checkout),
             Submitted::Ended(report) => return Ok(Ended { report: self.timed(*report), found: None }),
         };
-        let producer = self.producer(request)?;
         self.progress.step(&format!(
             "{} at {}, commit {} of {}, by {producer}",
             claimed.task.key.work_item,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use stagewright_engine::identity::{JobId, RunId, TaskKey};
 use stagewright_engine::job::{Job, JobState};
-use stagewright_engine::name::{CommitId, RepoName};
+use stagewright_engine::name::{CommitId, ProducerName, RepoName};
 use stagewright_engine::outcome::{Fault, Tally};
 use stagewright_engine::task::{Task, TaskState};
 use stagewright_engine::transition::{self, AfterPush, AfterRequest, PersonMove};
@@ -37,6 +37,7 @@ pub(super) enum Submitted {
 pub(super) async fn submit(
     host: &Host,
     request: &Request,
+    producer: &ProducerName,
     progress: &Arc<Progress>,
 ) -> Result<Submitted, Failure> {
     let worker = &host.worker;
@@ -84,7 +85,10 @@ pub(super) async fn submit(
         }
         task = put_back(host, request, task).await?;
     }
-    claim(host, request, task, head, bare, checkout).await
+    let limit = worker.config.producers.get(producer).and_then(|producer| producer.producer.jobs);
+    let limits =
+        Limits { host: worker.config.limits.jobs, producer: limit.map(|limit| (producer.clone(), limit)) };
+    claim(host, request, task, head, limits, bare, checkout).await
 }
 
 /// Queues the job and makes it ours.
@@ -93,6 +97,7 @@ async fn claim(
     request: &Request,
     task: Task,
     head: CommitId,
+    limits: Limits,
     bare: Bare,
     checkout: Option<PathBuf>,
 ) -> Result<Submitted, Failure> {
@@ -116,7 +121,7 @@ async fn claim(
         instance: worker.instance,
         run: RunId::new(clock::new_id()),
         now: due(&job).unwrap_or(now),
-        limits: Limits { host: worker.config.limits.jobs, producer: None },
+        limits,
     };
     match worker.store.claim(claim).await {
         Ok(claimed) => Ok(Submitted::Claimed { claimed: Box::new(claimed), bare: Box::new(bare), checkout }),
