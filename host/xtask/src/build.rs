@@ -16,16 +16,32 @@ use crate::workspace::{Profile, Workspace};
 
 /// Components, shepherd and program, in this order.
 pub(crate) fn run(workspace: &Workspace, profile: Profile) -> Result<(), Error> {
+    beside(workspace, profile)?;
+    programs(workspace, profile, &["stagewright"])
+}
+
+/// Everything that lies beside the program.
+pub(crate) fn beside(workspace: &Workspace, profile: Profile) -> Result<(), Error> {
     components::run(workspace, profile)?;
-    step("shepherd", || shepherd(workspace, profile))?;
-    step("stagewright", || {
+    step("shepherd", || shepherd(workspace, profile))
+}
+
+/// The named programs of the workspace.
+///
+/// Cargo is told the whole workspace and not the packages: it then chooses the features of every dependency as it does
+/// for the tests, and nothing as large as wasmtime is compiled twice.
+pub(crate) fn programs(workspace: &Workspace, profile: Profile, names: &[&str]) -> Result<(), Error> {
+    step(&names.join(" and "), || {
         let mut build = workspace.cargo();
-        build.args(["build", "--package", "stagewright"]);
+        build.args(["build", "--workspace"]);
+        build.args(names.iter().flat_map(|name| ["--bin", name]));
         if profile == Profile::Release {
             build.arg("--release");
         }
-        command::watch("building stagewright", &mut build)?;
-        say(workspace.shown(&workspace.programs(profile).join("stagewright")));
+        command::watch("building the programs", &mut build)?;
+        for name in names {
+            say(workspace.shown(&workspace.programs(profile).join(name)));
+        }
         Ok(())
     })
 }

@@ -21,10 +21,8 @@ use crate::{build, place};
 /// Measures the named bars, or all of them.
 pub(crate) fn run(workspace: &Workspace, names: &[String]) -> Result<(), Error> {
     setup::run(workspace)?;
-    build::run(workspace, Profile::Release)?;
-    let mut compile = workspace.cargo();
-    compile.args(["build", "--release", "--package", "stagewright-bench"]);
-    step("the benches", || command::watch("building the benches", &mut compile))?;
+    build::beside(workspace, Profile::Release)?;
+    build::programs(workspace, Profile::Release, &["stagewright", "stagewright-bench"])?;
 
     let programs = workspace.programs(Profile::Release);
     let mut bench = std::process::Command::new(programs.join("stagewright-bench"));
