@@ -47,7 +47,12 @@ impl Workspace {
     /// Asks cargo.
     pub(crate) fn find() -> Result<Self, Error> {
         let mut command = cargo_program();
-        command.args(["metadata", "--format-version=1", "--no-deps"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        command.args(["metadata", "--format-version=1", "--no-deps"]);
+        // Asked at run time: with one build folder for several checkouts, the folder that this was compiled in may be
+        // another checkout's. Without cargo the current folder decides.
+        if let Some(manifest) = std::env::var_os("CARGO_MANIFEST_DIR") {
+            command.current_dir(manifest);
+        }
         let text = command::read("reading the workspace", &mut command)?;
         let metadata: Value =
             serde_json::from_str(&text).map_err(|error| Error::Metadata(error.to_string()))?;
