@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use stagewright_capability::process::Shepherd;
 use stagewright_capability::{Cancel, Place};
+use stagewright_engine::budget::DeferralBudget;
 use stagewright_engine::identity::InstanceId;
 use stagewright_engine::ledger::Ledger;
 use stagewright_engine::name::ProducerName;
@@ -109,7 +110,7 @@ impl Worker {
         let started = clock::now();
         let job = produce::Job { claimed, producer, bare, checkout, started };
         let left = self.produce(&job, cancel.clone(), observer).await;
-        let worked = self.conclude(claimed, left).await;
+        let worked = self.conclude(claimed, producer, left).await;
         self.clear_away(claimed).await;
         worked
     }
@@ -122,17 +123,20 @@ impl Worker {
         Left { outcome: fault, ledger: Ledger::default(), artifact: None }
     }
 
-    async fn conclude(&self, claimed: &Claimed, left: Left) -> Result<Worked, Error> {
+    async fn conclude(
+        &self,
+        claimed: &Claimed,
+        producer: &ProducerName,
+        left: Left,
+    ) -> Result<Worked, Error> {
         let Left { outcome, ledger, artifact } = left;
         let now = clock::now();
         let gate = artifact.as_ref().map(|written| &written.gate);
         let end = RunEnd { outcome: &outcome, gate, saw_work: ledger.shows_work() };
-        let stage = self.config.retries(&self.producer_of(claimed));
-        let budget = stagewright_engine::budget::DeferralBudget {
-            max: stage.max,
-            first: stage.first,
-            longest: stage.ceiling,
-        };
+        // Of the producer that ran, which may be the stage's fallback.
+        let retries = self.config.retries(producer);
+        let budget =
+            DeferralBudget { max: retries.max, first: retries.first, longest: retries.ceiling };
         // The task as it is now, not as it was when the job began: a person may have moved it.
         let task = self.store.task(&claimed.task.key).await?.unwrap_or_else(|| claimed.task.clone());
         let after = transition::after_run(&self.pipeline, &task, &claimed.job, end, &budget, now);
@@ -186,15 +190,6 @@ impl Worker {
         };
         let task = self.store.task(&claimed.task.key).await?.unwrap_or(task);
         Ok(Worked { outcome, after, task, artifact: path, overtaken: written.is_err() })
-    }
-
-    fn producer_of(&self, claimed: &Claimed) -> ProducerName {
-        let stage = self.pipeline.stage(&claimed.job.stage);
-        let work = stage.and_then(|stage| stage.work.as_ref());
-        // A stage without work has no job; the test-runner's retries are as good as any for it.
-        work.map(|work| work.producer.clone())
-            .or_else(|| ProducerName::new(crate::config::TEST_RUNNER).ok())
-            .unwrap_or_else(|| unreachable!("the built-in producer's name is a valid one"))
     }
 
     fn change(&self, claimed: &Claimed, to: &transition::Move, now: Timestamp) -> StageChange {
