@@ -63,10 +63,21 @@ pub struct Claim {
     pub instance: InstanceId,
     /// The new run's id, made by the caller.
     pub run: RunId,
+    /// Whether a deferred job is taken before its time.
+    pub due: Due,
     /// The time.
     pub now: Timestamp,
     /// The limits.
     pub limits: Limits,
+}
+
+/// When a deferred job may be claimed. Its deferrals stay counted either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Due {
+    /// Not before its time.
+    InTime,
+    /// At once: a person asks for it.
+    AtOnce,
 }
 
 /// A worker wants the oldest due job that it may run.

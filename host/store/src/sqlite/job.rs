@@ -15,7 +15,7 @@ use super::task::{self, TaskRow};
 use super::writer::Batch;
 use super::{columns, instance, lease};
 use crate::error::Error;
-use crate::request::job::{Claim, ClaimNext, ClaimRefused, Claimed, EnqueueRefused, Limits, NewJob};
+use crate::request::job::{Claim, ClaimNext, ClaimRefused, Claimed, Due, EnqueueRefused, Limits, NewJob};
 
 const SELECT: &str = "SELECT jobs.id, repo, work_item, jobs.stage, commit_id, jobs.state, due, run, instance, \
                       jobs.epoch, since, deferrals, attempt, fault, jobs.created, jobs.updated, jobs.task \
@@ -199,7 +199,7 @@ pub(super) fn claim(batch: &mut Batch<'_>, claim: &Claim) -> Step<Claimed, Claim
     }
     match &found.job.state {
         JobState::Queued => {}
-        JobState::Deferred { .. } if found.due <= claim.now => {}
+        JobState::Deferred { .. } if claim.due == Due::AtOnce || found.due <= claim.now => {}
         JobState::Deferred { until, .. } => return refused(ClaimRefused::NotDue { until: *until }),
         JobState::Running { run, instance, since, .. } => {
             return refused(ClaimRefused::Busy { owner: *instance, run: Some(*run), since: *since });

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Place;
 use super::world::{World, commit, key, new_job_id, run_of, stage};
-use crate::request::job::{ClaimRefused, EnqueueRefused, Lane, Limits};
+use crate::request::job::{ClaimRefused, Due, EnqueueRefused, Lane, Limits};
 
 pub async fn a_second_job_for_a_task_is_answered_with_the_live_one(place: &dyn Place) {
     let world = World::new(place).await;
@@ -95,6 +95,22 @@ pub async fn a_deferred_job_is_not_claimed_before_its_time(place: &dyn Place) {
     let mut due = world.next_claim(9);
     due.now = until;
     assert_eq!(world.store.claim_next(due).await.unwrap().unwrap().job.id, claimed.job.id);
+}
+
+pub async fn a_deferred_job_that_a_person_asks_for_is_claimed_at_once_and_its_deferrals_stay_counted(
+    place: &dyn Place,
+) {
+    let world = World::new(place).await;
+    let claimed = world.running().await;
+    let end = world.end(&claimed, run_of(&claimed), world.deferred(Span::from_secs(600)));
+    world.store.end_run(end).await.unwrap();
+    let mut claim = world.claim_of(claimed.job.id);
+    claim.due = Due::AtOnce;
+    let now = claim.now;
+    let again = world.store.claim(claim).await.unwrap();
+    assert_eq!(again.job.deferrals, 1);
+    let JobState::Running { since, .. } = again.job.state else { panic!() };
+    assert_eq!(since, now, "it began when it was claimed, and not when it would have been due");
 }
 
 pub async fn a_held_job_is_not_claimed(place: &dyn Place) {

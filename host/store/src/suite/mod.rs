@@ -57,6 +57,7 @@ macro_rules! store_suite {
                 a_job_is_claimed_once
                 a_claim_for_a_stage_that_has_moved_is_refused
                 a_deferred_job_is_not_claimed_before_its_time
+            a_deferred_job_that_a_person_asks_for_is_claimed_at_once_and_its_deferrals_stay_counted
                 a_held_job_is_not_claimed
                 an_instance_that_is_not_registered_claims_nothing
                 the_host_limit_counts_the_jobs_of_every_handle

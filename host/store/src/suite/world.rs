@@ -20,7 +20,7 @@ use super::Place;
 use crate::Store;
 use crate::request::artifact::Artifact;
 use crate::request::conclusion::{Attempts, Becomes, Conclusion, Ownership, StageChange};
-use crate::request::job::{Claim, ClaimNext, Claimed, Lane, Limits, NewJob};
+use crate::request::job::{Claim, ClaimNext, Claimed, Due, Lane, Limits, NewJob};
 use crate::request::lease::TakeLease;
 use crate::request::repo::NewRepo;
 use crate::request::run::{EndRun, RunEnding};
@@ -166,6 +166,7 @@ impl World {
             expected_stage: stage("testing"),
             instance: self.me,
             run: new_run_id(),
+            due: Due::InTime,
             now: self.now(),
             limits: Limits { host: 1_000, producer: None },
         }

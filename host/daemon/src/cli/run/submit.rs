@@ -14,7 +14,7 @@ use stagewright_engine::task::{Task, TaskState};
 use stagewright_engine::transition::{self, AfterPush, AfterRequest, PersonMove};
 use stagewright_repository::Bare;
 use stagewright_store::request::conclusion::{Attempts, Becomes, Ownership, StageChange};
-use stagewright_store::request::job::{Claim, ClaimRefused, Claimed, EnqueueRefused, Limits, NewJob};
+use stagewright_store::request::job::{Claim, ClaimRefused, Claimed, Due, EnqueueRefused, Limits, NewJob};
 use stagewright_store::request::repo::NewRepo;
 use stagewright_store::request::task::{NewTask, ObserveHead};
 
@@ -120,7 +120,9 @@ async fn claim(
         expected_stage: request.stage.clone(),
         instance: worker.instance,
         run: RunId::new(clock::new_id()),
-        now: due(&job).unwrap_or(now),
+        // A person who calls `run` wants it now.
+        due: Due::AtOnce,
+        now,
         limits,
     };
     match worker.store.claim(claim).await {
@@ -137,14 +139,6 @@ async fn claim(
         }
         Err(ClaimRefused::Store(error)) => Err(error.into()),
         Err(refused) => Err(Failure::later(format!("{}: {refused}; try again", task.key))),
-    }
-}
-
-/// A person who calls `run` wants it now: a deferred job is due, and its deferrals stay counted.
-fn due(job: &Job) -> Option<stagewright_engine::time::Timestamp> {
-    match &job.state {
-        JobState::Deferred { until, .. } => Some((*until).max(clock::now())),
-        _ => None,
     }
 }
 
