@@ -117,6 +117,7 @@ impl Host {
         let shepherd = Shepherd::new(installation.shepherd()?);
         let state = StateDir::open(&state_location(&config)?)?;
         let store = open_store(state.store()).await?;
+        state.make_parts()?;
 
         let id = InstanceId::new(clock::new_id());
         let alive = Alive::begin(&state.instances(), id)?;

@@ -89,7 +89,8 @@ pub fn outside_of(path: &Path, repo: &Path) -> Result<(), Error> {
 }
 
 impl StateDir {
-    /// Opens the folder, making it and its parts if they are missing, closed to other users.
+    /// Opens the folder, making it if it is missing, closed to other users. Its parts are made by
+    /// [`make_parts`](Self::make_parts), once it is known that the store in it can be used.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let unusable = |source| Error::Unusable { path: path.to_owned(), source };
         make_private(path).map_err(unusable)?;
@@ -103,11 +104,16 @@ impl StateDir {
         if facts.permissions().mode() & 0o077 != 0 {
             fs::set_permissions(&root, fs::Permissions::from_mode(0o700)).map_err(unusable)?;
         }
-        let state = Self { root };
+        Ok(Self { root })
+    }
+
+    /// Makes what is missing of its parts.
+    pub fn make_parts(&self) -> Result<(), Error> {
         for part in ["instances", "repos", "runs", "logs", "reports", "cache/components", "cache/tools"] {
-            make_private(&state.root.join(part)).map_err(unusable)?;
+            let path = self.root.join(part);
+            make_private(&path).map_err(|source| Error::Unusable { path, source })?;
         }
-        Ok(state)
+        Ok(())
     }
 
     /// The folder itself.

@@ -122,6 +122,9 @@ fn a_damaged_store() {
     let before = std::fs::read(&store).unwrap();
     refused(&run(&host, &repo.path(), &["--work-item", "A-1"]), &["store.sqlite3"]);
     assert_eq!(std::fs::read(&store).unwrap(), before, "the file was changed");
+    let left =
+        std::fs::read_dir(host.state()).unwrap().flatten().filter(|entry| entry.path().is_dir()).count();
+    assert_eq!(left, 0, "folders of a state that can't be used were made");
 }
 
 #[test]

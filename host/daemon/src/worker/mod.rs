@@ -135,8 +135,7 @@ impl Worker {
         let end = RunEnd { outcome: &outcome, gate, saw_work: ledger.shows_work() };
         // Of the producer that ran, which may be the stage's fallback.
         let retries = self.config.retries(producer);
-        let budget =
-            DeferralBudget { max: retries.max, first: retries.first, longest: retries.ceiling };
+        let budget = DeferralBudget { max: retries.max, first: retries.first, longest: retries.ceiling };
         // The task as it is now, not as it was when the job began: a person may have moved it.
         let task = self.store.task(&claimed.task.key).await?.unwrap_or_else(|| claimed.task.clone());
         let after = transition::after_run(&self.pipeline, &task, &claimed.job, end, &budget, now);
