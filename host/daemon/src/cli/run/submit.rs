@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stagewright_engine::identity::{JobId, RunId, TaskKey};
-use stagewright_engine::job::{Job, JobState};
+use stagewright_engine::job::JobState;
 use stagewright_engine::name::{CommitId, ProducerName, RepoName};
 use stagewright_engine::outcome::{Fault, Tally};
 use stagewright_engine::task::{Task, TaskState};
