@@ -11,7 +11,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, getsid, pidfd_open, pidfd_send_signal, waitpid};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid};
 use stagewright_engine::identity::RunId;
 
 /// The variable that marks a process as part of a run.
@@ -64,9 +64,24 @@ pub(crate) fn processes() -> impl Iterator<Item = Pid> {
 
 /// The parent of a process.
 pub(crate) fn parent(pid: Pid) -> Option<i32> {
+    Some(kin(pid)?.parent)
+}
+
+/// Where a process belongs, as the kernel tells it in our pid namespace. An id from outside of it is 0.
+struct Kin {
+    parent: i32,
+    session: i32,
+}
+
+/// Read from `/proc` and not asked by `getsid`: a daemon that was started from outside of its pid namespace
+/// (`docker exec`, `unshare --pid`) has a session of id 0 there, which rustix can't express.
+fn kin(pid: Pid) -> Option<Kin> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    // The name in brackets may hold anything; the parent is the second field behind it.
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
+    // The name in brackets may hold anything; behind it come state, parent, process group, session.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(1).map(str::parse);
+    let parent = fields.next()?.ok()?;
+    let session = fields.nth(1)?.ok()?;
+    Some(Kin { parent, session })
 }
 
 fn bears(pid: Pid, marks: &[Vec<u8>]) -> bool {
@@ -77,14 +92,8 @@ fn bears(pid: Pid, marks: &[Vec<u8>]) -> bool {
 /// Whether it is a child of ours in a session that is not ours. Our own children (git, shepherds) are in our
 /// session; what a shepherd started never is.
 fn is_adopted(pid: Pid) -> bool {
-    parent(pid) == Some(std::process::id().cast_signed()) && is_foreign_session(pid)
-}
-
-fn is_foreign_session(pid: Pid) -> bool {
-    match (getsid(Some(pid)), getsid(None)) {
-        (Ok(theirs), Ok(ours)) => theirs != ours,
-        _ => false,
-    }
+    let (Some(theirs), Some(ours)) = (kin(pid), kin(rustix::process::getpid())) else { return false };
+    theirs.parent == rustix::process::getpid().as_raw_pid() && theirs.session != ours.session
 }
 
 /// Clears away an adopted process if it has ended. Only those: others have somebody who waits for them.

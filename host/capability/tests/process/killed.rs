@@ -87,6 +87,22 @@ fn after_the_kill_of_daemon_and_shepherd_the_next_start_ends_what_is_left() {
     assert_eq!(marked(daemon.run), []);
 }
 
+#[test]
+fn a_killed_shepherd_leaves_nothing_behind_where_the_session_lies_outside_of_the_pid_namespace() {
+    // So it is under `docker exec` and in many a CI: the id of our own session is then 0.
+    let unshare = ["--user", "--map-root-user", "--pid", "--fork", "--mount-proc"];
+    let inside = |command: &[&str]| Command::new("unshare").args(unshare).args(command).output();
+    match inside(&["true"]) {
+        Ok(output) if output.status.success() => {}
+        refused => return println!("skipped: there is no pid namespace to be had here: {refused:?}"),
+    }
+    let me = std::env::current_exe().unwrap();
+    let test = "killed::a_process_that_took_its_mark_off_is_ended_after_its_shepherd_was_killed";
+    let output = inside(&[me.to_str().unwrap(), "--exact", test]).unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{output:?}");
+}
+
 /// Not a test: what the tests above start and kill.
 #[tokio::test]
 #[ignore = "it is started by other tests"]
