@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::installed::build_folder;
+use crate::installed::{build_folder, private_folder};
 use crate::{Repo, python, stagewright};
 
 /// A host: one state folder and one configuration, thrown away with the value.
@@ -30,9 +30,9 @@ impl Host {
 
     /// A host with nothing configured.
     ///
-    /// Its folders lie beside the test and not in `/tmp`, which every suite may write.
+    /// Its folders lie where no suite may look: not in `/tmp`, which every suite may write.
     pub fn bare() -> Self {
-        Self::at(tempfile::tempdir_in(build_folder()).unwrap())
+        Self::at(tempfile::tempdir_in(private_folder()).unwrap())
     }
 
     /// A host with nothing configured whose folders lie in `/tmp`, for tools that look at the folders above

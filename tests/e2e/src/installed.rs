@@ -8,6 +8,20 @@ pub(crate) fn build_folder() -> PathBuf {
     test.ancestors().nth(2).expect("target/<profile>/deps/<test>").to_owned()
 }
 
+/// A folder that no suite can read or write: the build folder, or, for a checkout below `/tmp`, the user's folder for
+/// caches.
+pub(crate) fn private_folder() -> PathBuf {
+    let built = build_folder();
+    if !["/tmp", "/var/tmp", "/opt", "/usr"].iter().any(|open| built.starts_with(open)) {
+        return built;
+    }
+    let home =
+        std::env::var_os("HOME").expect("a checkout below /tmp needs a HOME outside of it for its tests");
+    let folder = PathBuf::from(home).join(".cache/stagewright-tests");
+    std::fs::create_dir_all(&folder).expect("the folder for caches can be written");
+    folder
+}
+
 fn built(name: &str) -> PathBuf {
     let path = build_folder().join(name);
     assert!(path.exists(), "{} is missing: run `cargo xtask build`", path.display());

@@ -19,6 +19,21 @@ pub(crate) fn shepherd() -> Shepherd {
     Shepherd::new(path)
 }
 
+/// The build folder; where that lies in a folder that is open to every command, as in a checkout below `/tmp`, the
+/// user's folder for caches.
+fn private_folder() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let built = test.ancestors().nth(3).unwrap();
+    if stagewright_capability::process::open_to_all(built).is_none() {
+        return built.to_owned();
+    }
+    let home =
+        std::env::var_os("HOME").expect("a checkout below /tmp needs a HOME outside of it for its tests");
+    let folder = PathBuf::from(home).join(".cache/stagewright-tests");
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
 /// A run's folders, outside of `/tmp`, which is writable for every process.
 pub(crate) struct Run {
     pub(crate) folder: tempfile::TempDir,
@@ -29,8 +44,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn new() -> Self {
-        let beside = std::env::current_exe().unwrap();
-        let folder = tempfile::tempdir_in(beside.ancestors().nth(3).unwrap()).unwrap();
+        let folder = tempfile::tempdir_in(private_folder()).unwrap();
         let run = RunId::new(uuid::Uuid::now_v7());
         let place = Place::make(run, &folder.path().join("run"), folder.path().join("logs")).unwrap();
         std::fs::create_dir(&place.clone).unwrap();

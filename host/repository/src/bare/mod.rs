@@ -74,7 +74,7 @@ impl Repositories {
         let source = Source::find(&self.git, path).await?;
         let mut bare = Bare { git: self.git.clone(), path: self.folder.join(format!("{name}.git")), source };
         let lock = Lock::take(&bare.path).await?;
-        bare.make_if_missing().await?;
+        bare.make_if_missing(&lock).await?;
         bare.fetch(&lock).await?;
         lock.release();
         Ok(bare)
@@ -92,7 +92,7 @@ impl Bare {
         &self.source
     }
 
-    async fn make_if_missing(&self) -> Result<(), Error> {
+    async fn make_if_missing(&self, lock: &Lock) -> Result<(), Error> {
         let format = &self.source.format.objects;
         if self.path.join("HEAD").exists() {
             let answer = self.git.quick(&self.path).args(["rev-parse", "--show-object-format"]).run().await?;
@@ -103,10 +103,12 @@ impl Bare {
             }
             return Ok(());
         }
-        // Made aside and moved into place, so that a copy that is there is whole.
+        // Made aside and moved into place, so that a copy that is there is whole; and under the lock, so that the git
+        // of a host that was killed here is not still writing where the next one begins.
         let aside = self.path.with_extension("new");
         crate::removal::remove_blocking(&aside)?;
-        let init = self.git.outside().args(["init", "--quiet", "--bare", "--template="]);
+        let init =
+            self.git.outside().holding(lock.file()?).args(["init", "--quiet", "--bare", "--template="]);
         init.arg(format!("--object-format={format}")).arg(&aside).run().await?;
         std::fs::rename(&aside, &self.path).map_err(|source| Error::files("creating", &self.path, source))
     }
