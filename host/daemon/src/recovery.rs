@@ -15,6 +15,7 @@ use stagewright_store::{Error, Store};
 
 use crate::instance::{self, ProcessFacts};
 use crate::state::StateDir;
+use crate::worker::artifact;
 
 /// What was taken over from one dead instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +74,7 @@ pub async fn take_stock(
 }
 
 /// Removes the folders of runs that nobody does any more: what a crash between a run's end and its clearing
-/// away has left.
+/// away has left. The file of an artifact that is missing because of it is written first.
 pub async fn sweep(store: &Arc<dyn Store>, state: &StateDir) -> Result<(), Error> {
     // Listed before the running jobs are asked for: a folder is made after its claim, so that one which is
     // listed and whose run does not run belongs to a run that has ended.
@@ -90,6 +91,12 @@ pub async fn sweep(store: &Arc<dyn Store>, state: &StateDir) -> Result<(), Error
         let name = folder.file_name();
         if name.to_str().is_some_and(|name| live.contains(name)) {
             continue;
+        }
+        if let Some(run) = name.to_str().and_then(|name| name.parse().ok())
+            && let Some(stored) = store.artifact_of_run(run).await?
+            && let Err(error) = artifact::project_if_missing(state, &stored)
+        {
+            tracing::warn!(%run, %error, "the report's file could not be written; the store has its text");
         }
         if let Err(error) = stagewright_repository::removal::remove(&folder.path()).await {
             tracing::warn!(folder = %folder.path().display(), %error, "the folder of an ended run could not be removed");

@@ -5,7 +5,7 @@
 //! The tasks and their first jobs are in the queue before the clock starts, as they are in life: each conclusion
 //! queues the job of the next stage itself.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -136,7 +136,6 @@ struct Host {
     instance: InstanceId,
     repo: RepoName,
     stage: StageName,
-    reports: PathBuf,
 }
 
 impl Host {
@@ -157,8 +156,6 @@ impl Host {
             .await?;
         let repo = RepoName::new("bench")?;
         store.put_repo(NewRepo { name: repo.clone(), source: folder.to_owned(), now: now() }).await?;
-        let reports = folder.join("reports");
-        std::fs::create_dir(&reports)?;
         Ok(Self {
             store,
             component: Loaded::new(&setting.components, "returns")?,
@@ -166,32 +163,30 @@ impl Host {
             instance,
             repo,
             stage: StageName::new("testing")?,
-            reports,
         })
     }
 
     /// Puts `count` tasks into the store, numbered from `first`, each with a job. Returns the jobs.
     async fn queue(&self, first: usize, count: usize) -> Result<Vec<JobId>, Failed> {
-        let mut waiting = Vec::with_capacity(count);
+        let mut adding = JoinSet::new();
         for number in first..first + count {
             let key = TaskKey {
                 repo: self.repo.clone(),
                 work_item: WorkItem::new(format!("BENCH-{}", number + 1))?,
             };
-            let job = JobId::new(Uuid::now_v7());
-            self.store
-                .add_task(NewTask {
-                    key: key.clone(),
-                    stage: self.stage.clone(),
-                    branch: BranchName::new("main")?,
-                    now: now(),
-                })
-                .await?;
-            let commit = CommitId::new(COMMIT)?;
-            self.store
-                .enqueue(NewJob { id: job, task: key.clone(), stage: self.stage.clone(), commit, now: now() })
-                .await?;
-            waiting.push(job);
+            let (store, stage, branch) = (self.store.clone(), self.stage.clone(), BranchName::new("main")?);
+            let (id, commit) = (JobId::new(Uuid::now_v7()), CommitId::new(COMMIT)?);
+            // Together, so that they share their commits: this is not what is measured.
+            adding.spawn(async move {
+                let task = NewTask { key: key.clone(), stage: stage.clone(), branch, now: now() };
+                store.add_task(task).await?;
+                store.enqueue(NewJob { id, task: key, stage, commit, now: now() }).await?;
+                Ok::<_, Failed>(id)
+            });
+        }
+        let mut waiting = Vec::with_capacity(count);
+        while let Some(added) = adding.join_next().await {
+            waiting.push(added??);
         }
         Ok(waiting)
     }
@@ -211,9 +206,8 @@ impl Host {
         let claimed = self.store.claim(claim).await?;
         let produced = self.component.pass(Capabilities::default(), Cancel::new()).await?;
         let artifact = self.artifact(&claimed, run, &produced)?;
-        // The gate reads what lies there, not what was meant to be written.
-        let read = std::fs::read_to_string(&artifact.file)?;
-        let gate = Gate::CheckTestsPassed.judge(&read);
+        // The gate reads the bytes that are kept, as a worker's does.
+        let gate = Gate::CheckTestsPassed.judge(std::str::from_utf8(&artifact.bytes)?);
         let end =
             RunEnd { outcome: &produced.outcome, gate: Some(&gate), saw_work: produced.ledger.shows_work() };
         let decided =
@@ -223,8 +217,7 @@ impl Host {
         if moved.stage.as_str() == "deploy-staging" { Ok(()) } else { Err(format!("{moved:?}").into()) }
     }
 
-    /// Writes the artifact's file: a projection of what the store keeps, so it is renamed into place and not synced.
-    fn artifact(&self, claimed: &Claimed, run: RunId, produced: &Produced) -> Result<Written, Failed> {
+    fn artifact(&self, claimed: &Claimed, run: RunId, produced: &Produced) -> Result<Artifact, Failed> {
         let Outcome::Verdict(report) = &produced.outcome else { return Err("no verdict".into()) };
         let facts = ArtifactFacts {
             work_item: claimed.task.key.work_item.clone(),
@@ -243,13 +236,9 @@ impl Host {
             ledger_sha256: produced.ledger.digest(),
         };
         let text = verdict::write(&facts, report, Gate::CheckTestsPassed.key());
-        let file = self.reports.join(format!("{run}.md"));
-        let unfinished = file.with_extension("unfinished");
-        std::fs::write(&unfinished, &text)?;
-        std::fs::rename(&unfinished, &file)?;
         let sha256 = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
         let path = verdict::artifact_path(&claimed.task.key.work_item, "13-test-report.md");
-        Ok(Written { file, kept: Artifact { path, bytes: text.into_bytes(), sha256 } })
+        Ok(Artifact { path, bytes: text.into_bytes(), sha256 })
     }
 
     fn conclusion(
@@ -257,7 +246,7 @@ impl Host {
         claimed: &Claimed,
         run: RunId,
         produced: Produced,
-        artifact: Written,
+        artifact: Artifact,
         step: Move,
     ) -> Conclusion {
         let (task, commit) = (claimed.task.key.clone(), claimed.job.commit.clone());
@@ -276,11 +265,11 @@ impl Host {
                 judgement: step.judgement,
                 fails_in_a_row: 0,
                 commit,
-                artifact_sha256: artifact.kept.sha256.clone(),
+                artifact_sha256: artifact.sha256.clone(),
                 run,
                 at: now(),
             },
-            artifact: artifact.kept,
+            artifact,
             ledger: produced.ledger,
             attachments: Vec::new(),
             change: StageChange {
@@ -297,12 +286,6 @@ impl Host {
             },
         }
     }
-}
-
-/// An artifact as a file and as the store keeps it.
-struct Written {
-    file: PathBuf,
-    kept: Artifact,
 }
 
 /// The least that a durable write costs on this disk: one row, one commit.

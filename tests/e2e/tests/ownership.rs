@@ -174,3 +174,36 @@ fn child_named(parent: u32, name: &str) -> u32 {
     }
     panic!("process {parent} has no child {name}");
 }
+
+#[test]
+fn a_report_whose_file_a_crash_has_prevented_is_written_by_the_next_start() {
+    let repo = Repo::with(&[("test_a.py", "def test_a(): pass\n")]);
+    let host = Host::new();
+    let first = host.run(&repo, "A-1");
+    first.passed();
+    // What a process that ends between the transition and the report leaves: the run's folder, and no report.
+    let file = std::path::PathBuf::from(first.json()["artifact"].as_str().unwrap());
+    let leftover = host.state().join("runs").join(first.json()["run"].as_str().unwrap());
+    std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::create_dir_all(leftover.join("scratch")).unwrap();
+
+    host.run(&repo, "A-2").passed();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), first.artifact());
+    assert!(!leftover.exists(), "the run's folder is still there");
+}
+
+#[test]
+fn a_report_that_can_not_be_written_as_a_file_does_not_change_what_was_decided() {
+    let repo = Repo::with(&[("test_a.py", "def test_a(): pass\n")]);
+    let host = Host::new();
+    host.run(&repo, "A-1").passed();
+    // In the way of every report of this task.
+    let reports = host.state().join("reports");
+    let of_repo = std::fs::read_dir(&reports).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(of_repo.join("A-2"), "").unwrap();
+
+    let ran = host.run(&repo, "A-2");
+    assert_eq!((ran.exit, ran.json()["to_stage"].as_str()), (0, Some("deploy-staging")), "{ran:#?}");
+    assert_eq!(ran.json()["artifact"], serde_json::Value::Null);
+    assert!(ran.stderr.contains("could not be written"), "{ran:#?}");
+}

@@ -4,7 +4,7 @@
 //! is decided by the store's condition at the end. It decides nothing: the engine does, and here is only
 //! carried out what it says.
 
-mod artifact;
+pub(crate) mod artifact;
 mod grants;
 mod produce;
 
@@ -25,6 +25,7 @@ use stagewright_engine::transition::{self, AfterRun, RunEnd};
 use stagewright_repository::Bare;
 use stagewright_sandbox::{Observer, Sandbox};
 use stagewright_store::Store;
+use stagewright_store::request::artifact::Artifact;
 use stagewright_store::request::conclusion::{
     Attempts, Becomes, ConcludeRefused, Conclusion, Ownership, StageChange,
 };
@@ -90,7 +91,7 @@ pub enum Error {
 struct Left {
     outcome: Outcome,
     ledger: Ledger,
-    artifact: Option<artifact::Written>,
+    artifact: Option<artifact::Made>,
 }
 
 impl Worker {
@@ -131,7 +132,7 @@ impl Worker {
     ) -> Result<Worked, Error> {
         let Left { outcome, ledger, artifact } = left;
         let now = clock::now();
-        let gate = artifact.as_ref().map(|written| &written.gate);
+        let gate = artifact.as_ref().map(|made| &made.gate);
         let end = RunEnd { outcome: &outcome, gate, saw_work: ledger.shows_work() };
         // Of the producer that ran, which may be the stage's fallback.
         let retries = self.config.retries(producer);
@@ -141,14 +142,14 @@ impl Worker {
         let after = transition::after_run(&self.pipeline, &task, &claimed.job, end, &budget, now);
         let run = run_of(claimed);
         let attachments = attachments(&ledger);
-        let path = artifact.as_ref().map(|written| written.path.clone());
+        let projected = artifact.as_ref().map(|made| made.artifact.clone());
         let written = match (&after, artifact) {
-            (AfterRun::Move(to), Some(artifact)) => {
+            (AfterRun::Move(to), Some(made)) => {
                 let verdict = StageVerdict {
                     judgement: to.judgement,
                     fails_in_a_row: to.fails_in_a_row,
                     commit: claimed.job.commit.clone(),
-                    artifact_sha256: artifact.stored.sha256.clone(),
+                    artifact_sha256: made.artifact.sha256.clone(),
                     run,
                     at: now,
                 };
@@ -156,7 +157,7 @@ impl Worker {
                     job: claimed.job.id,
                     run,
                     outcome: outcome.clone(),
-                    artifact: artifact.stored,
+                    artifact: made.artifact,
                     verdict,
                     ledger,
                     attachments,
@@ -187,8 +188,30 @@ impl Worker {
                 }
             }
         };
+        let artifact = projected.and_then(|artifact| self.project(claimed, &artifact));
         let task = self.store.task(&claimed.task.key).await?.unwrap_or(task);
-        Ok(Worked { outcome, after, task, artifact: path, overtaken: written.is_err() })
+        Ok(Worked { outcome, after, task, artifact, overtaken: written.is_err() })
+    }
+
+    /// Writes the artifact's file, with the attachments beside it as the report says. What was decided stands without
+    /// it.
+    fn project(&self, claimed: &Claimed, artifact: &Artifact) -> Option<PathBuf> {
+        let run = run_of(claimed);
+        let folder = self.state.report(&claimed.task.key, &claimed.job.stage, run);
+        match artifact::project(&folder, artifact) {
+            Ok(file) => {
+                let kept = self.state.log(run).join("attachments");
+                if kept.is_dir() {
+                    // Without them it is still a report.
+                    let _ = std::fs::rename(kept, folder.join("attachments"));
+                }
+                Some(file)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the report's file could not be written; the store has its text");
+                None
+            }
+        }
     }
 
     fn change(&self, claimed: &Claimed, to: &transition::Move, now: Timestamp) -> StageChange {

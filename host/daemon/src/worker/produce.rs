@@ -10,7 +10,7 @@ use std::time::Duration;
 use stagewright_capability::{Cancel, Place};
 use stagewright_engine::ledger::{Act, Ledger};
 use stagewright_engine::name::{BranchName, CommitId, ProducerName};
-use stagewright_engine::outcome::{Fault, Outcome, Report};
+use stagewright_engine::outcome::{Fault, Outcome};
 use stagewright_engine::pipeline::Work;
 use stagewright_engine::time::Timestamp;
 use stagewright_engine::verdict::ArtifactFacts;
@@ -136,7 +136,7 @@ impl Worker {
         }
     }
 
-    /// Runs the component, and writes the artifact if it has a verdict.
+    /// Runs the component, and makes the artifact if it has a verdict.
     pub(super) async fn run(&self, job: &Job<'_>, ready: Ready, observer: Arc<dyn Observer>) -> Left {
         let Ready { producer, descriptor, work, mut assignment } = ready;
         assignment.observer = observer;
@@ -145,35 +145,13 @@ impl Worker {
             return Left { outcome: produced.outcome, ledger: produced.ledger, artifact: None };
         };
         let facts = facts(job, &descriptor, producer.digest(), &produced.ledger);
-        match self.write_artifact(job, &work, &facts, report) {
-            Ok(written) => {
-                Left { outcome: produced.outcome, ledger: produced.ledger, artifact: Some(written) }
-            }
+        match artifact::make(&artifact_path(job, &work), &facts, report, work.gate) {
+            Ok(made) => Left { outcome: produced.outcome, ledger: produced.ledger, artifact: Some(made) },
             Err(why) => {
-                let fault =
-                    Fault::new("artifact-not-written", format!("the artifact could not be written: {why}"));
+                let fault = Fault::new("artifact-not-made", format!("the artifact can't be kept: {why}"));
                 Left { outcome: Outcome::Deferred(fault), ledger: produced.ledger, artifact: None }
             }
         }
-    }
-
-    fn write_artifact(
-        &self,
-        job: &Job<'_>,
-        work: &Work,
-        facts: &ArtifactFacts,
-        report: &Report,
-    ) -> Result<artifact::Written, String> {
-        let Claimed { job: row, task, .. } = job.claimed;
-        let run = run_of(job.claimed);
-        let folder = self.state.report(&task.key, &row.stage, run);
-        let written = artifact::write(&folder, &artifact_path(job, work), facts, report, work.gate)?;
-        // Attachments lie beside the artifact, as the report says. Without them it is still a report.
-        let kept = self.state.log(run).join("attachments");
-        if kept.is_dir() {
-            let _ = std::fs::rename(kept, folder.join("attachments"));
-        }
-        Ok(written)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Artifacts: the markdown with the verdict, whose bytes the store keeps.
 
-use stagewright_engine::identity::RunId;
+use stagewright_engine::identity::{RunId, TaskKey};
 use stagewright_engine::name::StageName;
 use stagewright_engine::time::Timestamp;
 
@@ -21,6 +21,8 @@ pub struct Artifact {
 /// An artifact in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredArtifact {
+    /// The task that it is about.
+    pub task: TaskKey,
     /// The stage that it is the result of.
     pub stage: StageName,
     /// The run that made it.

@@ -11,7 +11,8 @@ use super::{columns, task};
 use crate::error::Error;
 use crate::request::artifact::{Artifact, MAX_BYTES, StoredArtifact};
 
-const SELECT: &str = "SELECT stage, run, made, path, bytes, sha256 FROM artifacts";
+const SELECT: &str = "SELECT artifacts.stage, run, made, path, bytes, sha256, repo, work_item
+                      FROM artifacts JOIN tasks ON tasks.id = artifacts.task";
 
 /// Keeps the artifact of a run.
 pub(super) fn write(
@@ -50,7 +51,7 @@ pub(super) fn newest(conn: &Connection, key: &TaskKey, stage: &StageName) -> Ste
     let Some(found) = task::find(conn, key)? else { return Ok(None) };
     let artifact = conn
         .prepare_cached(&format!(
-            "{SELECT} WHERE task = ?1 AND stage = ?2 ORDER BY made DESC, run DESC LIMIT 1"
+            "{SELECT} WHERE artifacts.task = ?1 AND artifacts.stage = ?2 ORDER BY made DESC, run DESC LIMIT 1"
         ))?
         .query_row(params![found.row, stage.as_str()], read)
         .optional()?;
@@ -67,6 +68,7 @@ pub(super) fn of_run(conn: &Connection, run: RunId) -> Step<Option<StoredArtifac
 
 fn read(row: &Row<'_>) -> Result<StoredArtifact> {
     Ok(StoredArtifact {
+        task: TaskKey { repo: columns::name(row, 6)?, work_item: columns::name(row, 7)? },
         stage: columns::name(row, 0)?,
         run: columns::id(row, 1, RunId::new)?,
         made: columns::time(row, 2)?,

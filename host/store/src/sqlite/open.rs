@@ -368,6 +368,11 @@ pub(super) fn connect(path: &Path, busy: Duration) -> Result<Connection, Error> 
         conn.pragma_update(None, "foreign_keys", true)?;
         // A file that somebody prepared can't make us call functions from its schema.
         conn.pragma_update(None, "trusted_schema", false)?;
+        // What a savepoint keeps of the pages stays in memory. In a file it is three of four writes of a full batch
+        // (measured); nothing durable depends on it.
+        conn.pragma_update(None, "temp_store", "MEMORY")?;
+        // KiB, by the minus sign. The default of 2 MB does not hold the pages that 64 tasks at once touch.
+        conn.pragma_update(None, "cache_size", -16_384)?;
         conn.set_prepared_statement_cache_capacity(128);
         Ok(conn)
     };

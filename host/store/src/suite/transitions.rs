@@ -24,7 +24,7 @@ pub async fn a_verdict_its_artifact_and_the_stage_are_written_together(place: &d
     assert_eq!(task.examined, Some(commit('a')));
     assert_eq!(task.verdicts[&stage("testing")], conclusion.verdict);
     let stored = world.store.artifact(&world.task, &stage("testing")).await.unwrap().unwrap();
-    assert_eq!((stored.run, &stored.artifact), (run, &conclusion.artifact));
+    assert_eq!((&stored.task, stored.run, &stored.artifact), (&world.task, run, &conclusion.artifact));
     assert_eq!(world.store.artifact_of_run(run).await.unwrap(), Some(stored));
     assert_eq!(world.store.job(claimed.job.id).await.unwrap().unwrap().state, JobState::Done { run });
     assert_eq!(world.store.run(run).await.unwrap().unwrap().outcome, Some(conclusion.outcome));
