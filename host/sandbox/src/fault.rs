@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use stagewright_engine::outcome::Fault;
 use wasmtime::Trap;
+use wasmtime::component::ResourceTableError;
 
 use crate::limits::Counter;
 use crate::seam::TooManyCalls;
 use crate::text;
+use crate::wasi::{Exited, TooMuchRandomness};
 
 /// The longest evidence, in bytes.
 const MAX_EVIDENCE: usize = 4_000;
@@ -23,8 +25,9 @@ pub(crate) fn failed(error: &wasmtime::Error, counter: &Counter, begun: bool) ->
     let (code, message) = if error.is::<TooMuchComputing>() {
         ("component-overran", error.root_cause().to_string())
     } else if error.is::<TooManyCalls>()
-        || error.is::<wasmtime::component::ResourceTableError>()
-        || is_transfer(error)
+        || error.is::<TooMuchRandomness>()
+        || matches!(error.downcast_ref(), Some(ResourceTableError::Full))
+        || is_a_limit_of_wasmtimes(error)
     {
         ("component-over-limit", error.root_cause().to_string())
     } else if counter.refused {
@@ -32,6 +35,8 @@ pub(crate) fn failed(error: &wasmtime::Error, counter: &Counter, begun: bool) ->
             "component-out-of-memory",
             "the component wanted more memory or larger tables than it may have".to_owned(),
         )
+    } else if error.is::<Exited>() {
+        ("component-exited", error.root_cause().to_string())
     } else if let Some(trap) = error.downcast_ref::<Trap>() {
         ("component-trapped", format!("the component trapped: {trap}"))
     } else if begun {
@@ -50,9 +55,11 @@ pub(crate) fn failed(error: &wasmtime::Error, counter: &Counter, begun: bool) ->
     authors(Fault::new(code, message)).with_evidence(evidence)
 }
 
-/// wasmtime has no type for it; a test fails if a later version has other words.
-fn is_transfer(error: &wasmtime::Error) -> bool {
-    error.root_cause().to_string().contains("fuel allocated for hostcalls")
+/// Too much was handed over, or too many handles were held or lent. wasmtime has no types for these; a test of each
+/// fails if a later version has other words.
+fn is_a_limit_of_wasmtimes(error: &wasmtime::Error) -> bool {
+    let words = error.root_cause().to_string();
+    words.contains("fuel allocated for hostcalls") || words.contains("store handle limit exceeded")
 }
 
 /// It ran for longer than it may, waiting included.

@@ -10,7 +10,10 @@ use std::fmt;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
-/// Something that only a grant lets a component do. To log, to read the clock and to notice a cancellation need none.
+use crate::wasi;
+
+/// Something that only a grant lets a component do. To log, to read the clock and to notice a cancellation need none, and
+/// neither does WASI, by which nothing is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Capability {
     /// Local processes in the run's clone.
@@ -68,6 +71,8 @@ impl fmt::Display for Capability {
 pub struct Imports {
     /// Capabilities.
     pub capabilities: BTreeSet<Capability>,
+    /// Interfaces of WASI that it is given, as they are written. It reaches nothing by them.
+    pub wasi: Vec<String>,
     /// Imports that no component gets, as they are written.
     pub unknown: Vec<String>,
 }
@@ -93,6 +98,7 @@ impl Imports {
                 self.capabilities.insert(capability);
             }
             Some(Import::Free) => {}
+            None if wasi::serves(name) => self.wasi.push(name.to_owned()),
             None => self.unknown.push(name.chars().take(200).flat_map(char::escape_debug).collect()),
         }
     }
@@ -123,8 +129,9 @@ pub(crate) fn why_unknown(name: &str) -> &'static str {
     if name.starts_with("stagewright:producer/") {
         "it belongs to another version of the plugin interface; this host serves stagewright:producer@1.0.x"
     } else if name.starts_with("wasi:") {
-        "this host gives components no WASI; build the component for wasm32-unknown-unknown, where Rust's standard \
-         library needs none"
+        "of WASI a component is given `cli`, `clocks`, `filesystem`, `io`, `random` and `sockets` at 0.2, with no file and \
+         no network behind them, and nothing else; build it without this import (componentize-js: `--disable http`), \
+         or in Rust for wasm32-unknown-unknown, which needs no WASI"
     } else {
         "it is not part of stagewright:producer, and a component gets nothing else"
     }
@@ -152,7 +159,8 @@ mod tests {
     #[test]
     fn whatever_else_is_imported_is_unknown() {
         for name in [
-            "wasi:cli/environment@0.2.0",
+            "wasi:http/outgoing-handler@0.2.0",
+            "wasi:cli/environment@0.3.0",
             "stagewright:producer/process@2.0.0",
             "stagewright:producer/process@1.1.0",
             "stagewright:producer/process@1.0.0-rc",
@@ -162,6 +170,13 @@ mod tests {
         ] {
             assert_eq!(imports(name).unknown, [name], "{name} was taken for something known");
         }
+    }
+
+    #[test]
+    fn wasi_that_is_served_is_neither_a_capability_nor_unknown() {
+        let imports = imports("wasi:cli/environment@0.2.0");
+        assert_eq!(imports.wasi, ["wasi:cli/environment@0.2.0"]);
+        assert!(imports.capabilities.is_empty() && imports.unknown.is_empty());
     }
 
     #[test]

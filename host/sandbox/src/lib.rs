@@ -18,6 +18,7 @@
 //! | the component trapped | deferred | `component-trapped` |
 //! | it wanted more memory or larger tables than it may have | deferred | `component-out-of-memory` |
 //! | it computed or ran for too long | deferred | `component-overran` |
+//! | it left by `wasi:cli/exit`, with whatever status | deferred | `component-exited` |
 //! | it called the host too often, held too much, or handed too much over | deferred | `component-over-limit` |
 //! | its instance could not be made | deferred | `component-not-started` |
 //! | its answer makes no sense, or breaks the interface's rules | deferred | `component-answered-nonsense` |
@@ -32,8 +33,9 @@
 //!
 //! # What this crate refuses to do
 //!
-//! It gives no WASI: a component that imports it (as those of Python, JavaScript and Go do) is refused by name. It
-//! stubs no import to make a component fit. It knows no tasks, stages or gates, and whether a PASS with an empty ledger
+//! It gives nothing by way of WASI: components of Python, JavaScript and Go need it, and find it without files, network,
+//! environment and input (`wasi/`); what is not on its list is refused by name. It stubs no import to make a component
+//! fit. It knows no tasks, stages or gates, and whether a PASS with an empty ledger
 //! is believed is not its question; it hands the ledger over.
 
 mod cache;
@@ -44,12 +46,14 @@ mod family;
 mod fault;
 mod imports;
 mod limits;
+mod log;
 mod producer;
 mod run;
 mod seam;
 mod stopwatch;
 mod text;
 mod v1;
+mod wasi;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};

@@ -108,7 +108,7 @@ impl Sandbox {
         })?;
         let imports = Imports::of(&component);
         let ready = match imports.unknown.is_empty() {
-            true => Some(v1::Ready::new(&component).map_err(refused)?),
+            true => Some(v1::Ready::new(&component, !imports.wasi.is_empty()).map_err(refused)?),
             false => None,
         };
         let described = tokio::sync::OnceCell::new();
@@ -183,7 +183,7 @@ impl Producer {
     /// The first import that nobody gets, that this version can't grant, or that is not granted, with the
     /// configuration key that would grant it.
     pub fn check(&self, granted: &BTreeSet<Capability>) -> Result<(), LoadError> {
-        let Imports { capabilities, unknown } = self.imports();
+        let Imports { capabilities, unknown, wasi: _ } = self.imports();
         if let Some(import) = unknown.first() {
             let (path, reason) = (self.loaded.path.clone(), why_unknown(import));
             return Err(LoadError::UnknownImport { path, import: import.clone(), reason });

@@ -24,6 +24,7 @@ use crate::producer::Producer;
 use crate::seam::{Level, Observer, Seam};
 use crate::stopwatch::Stopwatch;
 use crate::v1::{self, Descriptor, Finding, Job};
+use crate::wasi::Wasi;
 
 /// The capabilities of one run; what is `None` is not granted.
 #[derive(Clone, Debug, Default)]
@@ -89,6 +90,7 @@ pub(crate) struct RunState {
     pub(crate) counter: Counter,
     pub(crate) capabilities: Capabilities,
     pub(crate) handles: ResourceTable,
+    pub(crate) wasi: Wasi,
     pub(crate) family: Family,
     pub(crate) cancel: Cancel,
     pub(crate) watch: Stopwatch,
@@ -146,6 +148,7 @@ impl Producer {
         let mut state = store.into_data();
         state.watch.stop();
         state.family.end(&mut state.seam).await;
+        state.wasi.end();
         let usage = Usage {
             peak_memory: state.counter.peak,
             computing: state.watch.computed(),
@@ -219,8 +222,10 @@ fn store(
     let mut handles = ResourceTable::new();
     handles.set_max_capacity(limits.handles);
     let watch = Stopwatch::new();
+    let seam = Seam::new(limits, watch.clone(), observer);
     let state = RunState {
-        seam: Seam::new(limits, watch.clone(), observer),
+        wasi: Wasi::new(seam.log()),
+        seam,
         counter: Counter::new(limits),
         capabilities,
         handles,
@@ -239,12 +244,13 @@ fn store(
 }
 
 /// Looks at a computing component once a tick: it yields, so that others come to their turn, and it is ended when it
-/// has computed for too long.
+/// has computed for too long or called too often.
 fn limit_computing(store: &mut Store<RunState>, limit: Duration, watch: Stopwatch) {
     // Counted from now, so it must be set before anything runs.
     store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(move |_| {
+    store.epoch_deadline_callback(move |store| {
         watch.stop();
+        store.data().seam.check_calls()?;
         if watch.computed() > limit {
             return Err(wasmtime::Error::new(TooMuchComputing(limit)));
         }

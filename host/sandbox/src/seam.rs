@@ -3,23 +3,22 @@
 //! Every host call of every interface version enters here: it is counted against the run's limit, it stops the watch
 //! that measures the component's own computing, its waiting is bounded, and what it did is put on the ledger. Clock
 //! and randomness pass it, too. A component is deterministic given the answers of its host calls, so this is where a
-//! recorder will stand: [`Seam::enter`] sees each call begin, and the answer leaves while its [`Call`] lives.
+//! recorder will stand: [`Seam::enter`] sees each call begin, and the answer leaves while its [`Call`] lives. What WASI
+//! answers from a run's own tables (streams, handles, what is denied) is counted and no more: [`Seam::count`].
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use stagewright_capability::{Failure, FailureKind};
 use stagewright_engine::ledger::{Act, Entry, Ledger};
 
 use crate::Limits;
+use crate::log::Log;
 use crate::stopwatch::Stopwatch;
 use crate::text;
 
-/// The longest log line that is passed on, in bytes.
-const MAX_LOG_LINE: usize = 8 << 10;
 /// The longest message of a step of progress, in characters.
 const MAX_PROGRESS: usize = 200;
-/// The most random bytes of one call.
-const MAX_RANDOM: u32 = 4_096;
 
 /// Who hears what a component says while it runs. What it says is bounded and has no control characters but line ends
 /// and tabs. It is called from within the run: it must not block.
@@ -54,12 +53,13 @@ pub(crate) struct TooManyCalls(u64);
 pub(crate) struct Seam {
     watch: Stopwatch,
     begun: Instant,
+    /// The time of day at which it began.
+    begun_at: SystemTime,
     deadline: Instant,
     calls: u64,
     calls_limit: u64,
-    log_lines: u64,
-    log_limit: u64,
-    observer: std::sync::Arc<dyn Observer>,
+    log: Log,
+    observer: Arc<dyn Observer>,
     ledger: Ledger,
 }
 
@@ -78,17 +78,17 @@ impl Drop for Call {
 }
 
 impl Seam {
-    pub(crate) fn new(limits: &Limits, watch: Stopwatch, observer: std::sync::Arc<dyn Observer>) -> Self {
+    pub(crate) fn new(limits: &Limits, watch: Stopwatch, observer: Arc<dyn Observer>) -> Self {
         let begun = Instant::now();
         Self {
             watch,
             begun,
+            begun_at: SystemTime::now(),
             // A limit beyond what the clock can count is a century away.
             deadline: begun.checked_add(limits.wall).unwrap_or(begun + Duration::from_secs(3_000_000_000)),
             calls: 0,
             calls_limit: limits.calls,
-            log_lines: 0,
-            log_limit: limits.log_lines,
+            log: Log::new(Arc::clone(&observer), limits.log_lines),
             observer,
             ledger: Ledger::default(),
         }
@@ -97,11 +97,20 @@ impl Seam {
     /// A host call begins.
     pub(crate) fn enter(&mut self) -> Result<Call, TooManyCalls> {
         self.watch.stop();
-        self.calls += 1;
-        if self.calls > self.calls_limit {
-            return Err(TooManyCalls(self.calls_limit));
-        }
+        self.count();
+        self.check_calls()?;
         Ok(Call { at: Instant::now(), watch: self.watch.clone() })
+    }
+
+    /// A call that waits for nothing: it is counted, and its time is the component's own. Whether it was one too many is
+    /// asked by the next call that enters and once a tick, so a component gets no further than a tick with it.
+    pub(crate) fn count(&mut self) {
+        self.calls = self.calls.saturating_add(1);
+    }
+
+    /// Whether it made no more calls than it may.
+    pub(crate) fn check_calls(&self) -> Result<(), TooManyCalls> {
+        if self.calls > self.calls_limit { Err(TooManyCalls(self.calls_limit)) } else { Ok(()) }
     }
 
     /// Puts what was done on the ledger; it began at `at` and has just ended.
@@ -110,18 +119,9 @@ impl Seam {
         self.ledger.record(Entry { at_ms, duration_ms: millis(at.elapsed()), act });
     }
 
-    /// Passes a log line on. Beyond the limit it says so once, and drops the rest.
-    pub(crate) fn log(&mut self, level: Level, message: String) {
-        self.log_lines += 1;
-        if self.log_lines <= self.log_limit {
-            self.observer.log(level, &text::block(message, MAX_LOG_LINE));
-        } else if self.log_lines == self.log_limit + 1 {
-            let limit = self.log_limit;
-            self.observer.log(
-                Level::Warn,
-                &format!("the component logged more than {limit} lines; the rest is dropped"),
-            );
-        }
+    /// The run's log.
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
     }
 
     /// Passes a step of progress on.
@@ -129,9 +129,15 @@ impl Seam {
         self.observer.progress(done, total, &text::line(message, MAX_PROGRESS));
     }
 
-    /// The component's clock: milliseconds since the run began.
-    pub(crate) fn now_ms(&self) -> u64 {
-        millis(self.begun.elapsed())
+    /// The component's clock: the time since the run began.
+    pub(crate) fn now(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// The time of day, as the time at which the run began and its own clock since then. So it never jumps within a run,
+    /// and it is one more number for a recorder.
+    pub(crate) fn time_of_day(&self) -> SystemTime {
+        self.begun_at.checked_add(self.now()).unwrap_or(self.begun_at)
     }
 
     /// How long the run may still take.
@@ -139,9 +145,9 @@ impl Seam {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// The component's randomness: at most 4,096 bytes at once.
-    pub(crate) fn random(&self, len: u32) -> std::io::Result<Vec<u8>> {
-        let mut bytes = vec![0; len.min(MAX_RANDOM) as usize];
+    /// The component's randomness.
+    pub(crate) fn random(&self, len: usize) -> std::io::Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
         let mut filled = 0;
         while filled < bytes.len() {
             filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;

@@ -119,12 +119,13 @@ fn a_capability_that_this_version_can_not_grant_is_refused_though_it_were_grante
 async fn an_import_that_nobody_gets_is_shown_and_refused_by_name_with_the_reason() {
     let own = Own::new();
     let file =
-        component(own.folder.path(), r#"(component (import "wasi:cli/environment@0.2.0" (instance)))"#);
+        component(own.folder.path(), r#"(component (import "wasi:http/outgoing-handler@0.2.0" (instance)))"#);
     let producer = own.sandbox().load("snake", &file, None).unwrap();
-    assert_eq!(producer.imports().unknown, ["wasi:cli/environment@0.2.0"]);
+    assert_eq!(producer.imports().unknown, ["wasi:http/outgoing-handler@0.2.0"]);
     let error = producer.check(&Capability::ALL.into()).unwrap_err();
     assert!(
-        error.to_string().contains("wasi:cli/environment@0.2.0") && error.to_string().contains("no WASI"),
+        error.to_string().contains("wasi:http/outgoing-handler@0.2.0")
+            && error.to_string().contains("of WASI"),
         "{error}"
     );
     let produced = Run::new("nothing").on(&producer, limits()).await;

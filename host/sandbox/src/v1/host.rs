@@ -18,6 +18,8 @@ use crate::seam::{Level, blocking, millis, within};
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// The most bytes of one event.
 const MAX_CHUNK: u32 = 1 << 20;
+/// The most random bytes of one call; a component that wants more asks again.
+const MAX_RANDOM: u32 = 4_096;
 /// How long the start of a process may take, from the request to the shepherd's word.
 const START: Duration = Duration::from_secs(30);
 /// How long one call on files may take.
@@ -101,7 +103,7 @@ impl host::Host for RunState {
             host::Level::Warn => Level::Warn,
             host::Level::Error => Level::Error,
         };
-        self.seam.log(level, message);
+        self.seam.log().line(level, message);
         Ok(())
     }
 
@@ -113,7 +115,7 @@ impl host::Host for RunState {
 
     async fn now_ms(&mut self) -> wasmtime::Result<u64> {
         let _call = self.seam.enter()?;
-        Ok(self.seam.now_ms())
+        Ok(millis(self.seam.now()))
     }
 
     async fn remaining_ms(&mut self) -> wasmtime::Result<u64> {
@@ -142,7 +144,7 @@ impl host::Host for RunState {
 
     async fn random(&mut self, len: u32) -> wasmtime::Result<Vec<u8>> {
         let _call = self.seam.enter()?;
-        Ok(self.seam.random(len)?)
+        Ok(self.seam.random(len.min(MAX_RANDOM) as usize)?)
     }
 }
 

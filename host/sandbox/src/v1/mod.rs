@@ -12,6 +12,7 @@ use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, Store};
 
 use crate::run::RunState;
+use crate::wasi;
 
 mod bindings {
     #![allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, reason = "generated code")]
@@ -81,10 +82,13 @@ pub(crate) struct Ready {
 }
 
 impl Ready {
-    /// Links a component; an error says what doesn't fit.
-    pub(crate) fn new(component: &Component) -> Result<Self, String> {
+    /// Links a component; an error says what doesn't fit. Only one that imports WASI is given it.
+    pub(crate) fn new(component: &Component, wants_wasi: bool) -> Result<Self, String> {
         let linked = || {
             let mut linker = Linker::new(component.engine());
+            if wants_wasi {
+                wasi::link(&mut linker)?;
+            }
             bindings::Full::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut RunState| state)?;
             bindings::FullPre::new(linker.instantiate_pre(component)?)
         };
