@@ -130,6 +130,10 @@ fn text(name: &str, config: &Config, found: &Inspected) -> String {
     let stages = if stages.is_empty() { "any".to_owned() } else { printable(&stages.join(", ")) };
     let _ = writeln!(text, "stages    {stages}");
     let _ = writeln!(text, "imports   {}", names(imports.iter()));
+    let wasi = found.producer.imports().wasi.len();
+    if wasi > 0 {
+        let _ = writeln!(text, "wasi      {wasi} interfaces: clock, randomness and log; no file, no network");
+    }
     match &found.granted {
         Some(granted) => {
             let _ = writeln!(text, "granted   {}", names(granted.iter()));
@@ -197,6 +201,7 @@ fn object(name: &str, found: &Inspected) -> Value {
         "built_in": found.built_in,
         "sha256": found.producer.digest(),
         "imports": names(&found.producer.imports().capabilities),
+        "wasi": found.producer.imports().wasi,
         "granted": found.granted.as_ref().map(names),
         "settings_schema": schema,
     })
