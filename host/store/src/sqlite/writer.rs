@@ -1,8 +1,10 @@
 //! The one writer of a store: a thread that takes what is waiting and commits it together (group commit).
 //!
 //! A durable commit costs one wait for the disk, whatever is in it. So commands that arrive while a commit
-//! is under way share the next one. Each has a savepoint of its own: one that is refused leaves nothing
-//! behind and does not disturb its neighbours.
+//! is under way share the next one. One that is refused leaves nothing behind and does not disturb its
+//! neighbours: nearly every refusal comes before its command has written anything, and then there is nothing
+//! to undo. One that had written makes the whole batch begin anew, now with a savepoint for each command, which
+//! undoes exactly the refused one. So a command may be run twice, and only its last run counts.
 //!
 //! Rules that hold here and nowhere else:
 //!
@@ -70,15 +72,56 @@ struct Counters {
     commands: AtomicU64,
 }
 
-/// Tells one waiting caller how its command ended: `None` after COMMIT, else why all of it is undone.
-type Answer = Box<dyn FnOnce(Option<Error>) + Send>;
-/// A command: run in a batch, or told that there is none. Gives back what becomes of its savepoint.
-type Command = Box<dyn FnOnce(Result<&mut Batch<'_>, Error>) -> (Fate, Answer) + Send>;
+/// One waiting command: what it does, and who waits for it.
+trait Command: Send {
+    /// Does it in a batch. Run again, it forgets what it came to before.
+    fn run(&mut self, batch: &mut Batch<'_>) -> Fate;
 
+    /// Tells the caller how it ended: after COMMIT (`None`), or with why all of it is undone.
+    fn answer(self: Box<Self>, failed: Option<&Error>);
+}
+
+/// What becomes of a command's writes.
 enum Fate {
     Keep,
+    /// With the store's own trouble, if it was no rule that refused.
     Undo(Option<Error>),
 }
+
+struct Call<W, T, R> {
+    work: W,
+    result: Option<Result<T, R>>,
+    tell: oneshot::Sender<Result<T, R>>,
+}
+
+impl<W, T, R> Command for Call<W, T, R>
+where
+    W: FnMut(&mut Batch<'_>) -> Step<T, R> + Send,
+    T: Send,
+    R: From<Error> + Send,
+{
+    fn run(&mut self, batch: &mut Batch<'_>) -> Fate {
+        let (fate, result) = match (self.work)(batch) {
+            Ok(value) => (Fate::Keep, Ok(value)),
+            Err(Failure::Refused(rule)) => (Fate::Undo(None), Err(rule)),
+            Err(Failure::Store(error)) => (Fate::Undo(Some(error.clone())), Err(error.into())),
+        };
+        self.result = Some(result);
+        fate
+    }
+
+    fn answer(self: Box<Self>, failed: Option<&Error>) {
+        let told = match (failed, self.result) {
+            (Some(error), _) => Err(error.clone().into()),
+            (None, Some(result)) => result,
+            (None, None) => Err(Error::Closed.into()),
+        };
+        // A caller that has gone away does not want to know.
+        let _ = self.tell.send(told);
+    }
+}
+
+type Commands = Vec<Box<dyn Command>>;
 
 /// Opens the file anew, with everything set that a writing connection needs.
 pub(super) type Reopen = Box<dyn Fn() -> Result<Connection, Error> + Send>;
@@ -86,7 +129,7 @@ pub(super) type Reopen = Box<dyn Fn() -> Result<Connection, Error> + Send>;
 /// The handle of the thread. When the last clone is dropped the thread finishes what waits and ends.
 #[derive(Clone)]
 pub(super) struct Writer {
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<Box<dyn Command>>,
     counters: Arc<Counters>,
 }
 
@@ -111,19 +154,20 @@ impl Writer {
         Ok(Self { commands, counters })
     }
 
-    /// Runs `work` in a transaction and answers after its commit.
+    /// Runs `work` in a transaction and answers after its commit. It may be run twice: see the module.
     ///
     /// Dropping the future does not take the command back: it may be carried out all the same.
     pub(super) async fn write<T, R>(
         &self,
-        work: impl FnOnce(&mut Batch<'_>) -> Step<T, R> + Send + 'static,
+        work: impl FnMut(&mut Batch<'_>) -> Step<T, R> + Send + 'static,
     ) -> Result<T, R>
     where
         T: Send + 'static,
         R: From<Error> + Send + 'static,
     {
         let (tell, told) = oneshot::channel();
-        self.commands.send(into_command(work, tell)).await.map_err(|_| Error::Closed)?;
+        let call = Box::new(Call { work, result: None, tell });
+        self.commands.send(call).await.map_err(|_| Error::Closed)?;
         told.await.unwrap_or_else(|_| Err(Error::Closed.into()))
     }
 
@@ -133,29 +177,6 @@ impl Writer {
             commands: self.counters.commands.load(Ordering::Relaxed),
         }
     }
-}
-
-/// Makes a command of `work`: its own end decides about its savepoint, its commit's about the answer.
-fn into_command<T, R>(
-    work: impl FnOnce(&mut Batch<'_>) -> Step<T, R> + Send + 'static,
-    tell: oneshot::Sender<Result<T, R>>,
-) -> Command
-where
-    T: Send + 'static,
-    R: From<Error> + Send + 'static,
-{
-    Box::new(move |batch| {
-        let (fate, result) = match batch.map_err(Failure::Store).and_then(work) {
-            Ok(value) => (Fate::Keep, Ok(value)),
-            Err(Failure::Refused(rule)) => (Fate::Undo(None), Err(rule)),
-            Err(Failure::Store(error)) => (Fate::Undo(Some(error.clone())), Err(error.into())),
-        };
-        let answer: Answer = Box::new(move |failed: Option<Error>| {
-            // A caller that has gone away does not want to know.
-            let _ = tell.send(failed.map_or(result, |error| Err(error.into())));
-        });
-        (fate, answer)
-    })
 }
 
 struct Thread {
@@ -170,13 +191,13 @@ struct Thread {
 /// What a batch came to before its commit.
 enum Filled {
     /// The transaction stands; the answers wait for COMMIT.
-    Stands { answers: Vec<Answer>, last_event: Option<i64> },
+    Stands { commands: Commands, last_event: Option<i64> },
     /// SQLite rolled it back; nothing of it is in the store.
-    Lost { answers: Vec<Answer>, error: Error },
+    Lost { commands: Commands, error: Error },
 }
 
 impl Thread {
-    fn serve(&mut self, mut waiting: mpsc::Receiver<Command>) {
+    fn serve(&mut self, mut waiting: mpsc::Receiver<Box<dyn Command>>) {
         while let Some(first) = waiting.blocking_recv() {
             let begun = match self.begin() {
                 Ok(conn) => conn,
@@ -188,11 +209,11 @@ impl Thread {
             let number = self.numbers.next();
             let filled = fill(&begun, number, first, &mut waiting);
             match filled {
-                Filled::Stands { answers, last_event } => self.commit(begun, number, last_event, answers),
-                Filled::Lost { answers, error } => {
-                    tracing::warn!(%error, commands = answers.len(), "the store's transaction was rolled back");
+                Filled::Stands { commands, last_event } => self.commit(begun, number, last_event, commands),
+                Filled::Lost { commands, error } => {
+                    tracing::warn!(%error, commands = commands.len(), "the store's transaction was rolled back");
                     self.conn = Some(begun);
-                    tell(answers, Some(&error));
+                    tell(commands, Some(&error));
                 }
             }
         }
@@ -222,7 +243,7 @@ impl Thread {
     }
 
     /// Answers `first`, and whatever else waits by now, with `error`: they all waited for the same thing.
-    fn refuse(&self, first: Command, waiting: &mut mpsc::Receiver<Command>, error: &Error) {
+    fn refuse(&self, first: Box<dyn Command>, waiting: &mut mpsc::Receiver<Box<dyn Command>>, error: &Error) {
         tracing::warn!(%error, busy_ms = self.busy.as_millis() as u64, "the store can't begin a transaction");
         let mut commands = vec![first];
         while commands.len() < BATCH
@@ -230,19 +251,17 @@ impl Thread {
         {
             commands.push(next);
         }
-        for command in commands {
-            refuse_unrun(command, error);
-        }
+        tell(commands, Some(error));
     }
 
-    fn commit(&mut self, conn: Connection, number: i64, last_event: Option<i64>, answers: Vec<Answer>) {
-        let commands = answers.len() as u64;
+    fn commit(&mut self, conn: Connection, number: i64, last_event: Option<i64>, answered: Commands) {
+        let commands = answered.len() as u64;
         match conn.execute_batch("COMMIT") {
             Ok(()) => {
                 self.conn = Some(conn);
                 self.counters.commits.fetch_add(1, Ordering::Relaxed);
                 self.counters.commands.fetch_add(commands, Ordering::Relaxed);
-                tell(answers, None);
+                tell(answered, None);
             }
             Err(error) => {
                 let error = translate(&error);
@@ -256,11 +275,11 @@ impl Thread {
                     Ok(false)
                 };
                 match known {
-                    Ok(true) => tell(answers, None),
-                    Ok(false) => tell(answers, Some(&error)),
+                    Ok(true) => tell(answered, None),
+                    Ok(false) => tell(answered, Some(&error)),
                     Err(reopening) => {
                         tracing::error!(%error, %reopening, "a commit failed and its fate can't be read");
-                        tell(answers, Some(&error));
+                        tell(answered, Some(&error));
                     }
                 }
             }
@@ -280,43 +299,75 @@ impl Thread {
     }
 }
 
-/// Runs `first` and whatever else waits, each in a savepoint, in the open transaction of `conn`.
-fn fill(conn: &Connection, number: i64, first: Command, waiting: &mut mpsc::Receiver<Command>) -> Filled {
+/// Runs `first` and whatever else waits in the open transaction of `conn`.
+fn fill(
+    conn: &Connection,
+    number: i64,
+    first: Box<dyn Command>,
+    waiting: &mut mpsc::Receiver<Box<dyn Command>>,
+) -> Filled {
     let mut batch = Batch { conn, number, last_event: None };
-    let mut answers: Vec<Answer> = Vec::new();
+    let mut commands = Commands::new();
     let mut next = Some(first);
-    while let Some(command) = next {
-        if let Err(error) = savepoint(conn, "SAVEPOINT command") {
-            refuse_unrun(command, &error);
-            return lost(conn, answers, error);
-        }
-        let before = batch.last_event;
-        let (fate, answer) = command(Ok(&mut batch));
-        answers.push(answer);
-        let ended = match &fate {
-            // `is_autocommit` after any error: the transaction may be gone, and the savepoint with it.
-            Fate::Undo(Some(error)) if conn.is_autocommit() => Err(error.clone()),
-            Fate::Undo(_) => {
-                batch.last_event = before;
-                savepoint(conn, "ROLLBACK TO command").and_then(|()| savepoint(conn, "RELEASE command"))
+    while let Some(mut command) = next {
+        let written = conn.total_changes();
+        let fate = command.run(&mut batch);
+        commands.push(command);
+        if let Fate::Undo(why) = fate {
+            if conn.is_autocommit() {
+                return lost(conn, commands, why.unwrap_or(Error::Closed));
             }
-            Fate::Keep => savepoint(conn, "RELEASE command"),
-        };
-        if let Err(error) = ended {
-            return lost(conn, answers, error);
+            if conn.total_changes() != written {
+                return fill_anew(conn, number, commands);
+            }
         }
-        next = if answers.len() < BATCH { waiting.try_recv().ok() } else { None };
+        next = if commands.len() < BATCH { waiting.try_recv().ok() } else { None };
     }
-    Filled::Stands { answers, last_event: batch.last_event }
+    Filled::Stands { commands, last_event: batch.last_event }
+}
+
+/// Runs the commands of a batch again, in a new transaction and each in a savepoint.
+fn fill_anew(conn: &Connection, number: i64, mut commands: Commands) -> Filled {
+    let again = conn.execute_batch("ROLLBACK").and_then(|()| conn.execute_batch("BEGIN IMMEDIATE"));
+    if let Err(error) = again {
+        return lost(conn, commands, translate(&error));
+    }
+    let mut batch = Batch { conn, number, last_event: None };
+    let mut failed = None;
+    for command in &mut commands {
+        if let Err(error) = in_savepoint(&mut batch, command.as_mut()) {
+            failed = Some(error);
+            break;
+        }
+    }
+    match failed {
+        Some(error) => lost(conn, commands, error),
+        None => Filled::Stands { commands, last_event: batch.last_event },
+    }
+}
+
+/// Runs one command so that its writes, and only they, can be undone. An error means that the transaction is lost.
+fn in_savepoint(batch: &mut Batch<'_>, command: &mut dyn Command) -> Result<(), Error> {
+    let (conn, before) = (batch.conn, batch.last_event);
+    savepoint(conn, "SAVEPOINT command")?;
+    match command.run(batch) {
+        // `is_autocommit` after any error: the transaction may be gone, and the savepoint with it.
+        Fate::Undo(Some(error)) if conn.is_autocommit() => Err(error),
+        Fate::Undo(_) => {
+            batch.last_event = before;
+            savepoint(conn, "ROLLBACK TO command").and_then(|()| savepoint(conn, "RELEASE command"))
+        }
+        Fate::Keep => savepoint(conn, "RELEASE command"),
+    }
 }
 
 /// Gives a batch up that can't be gone on with; rolls back what SQLite has not rolled back itself.
-fn lost(conn: &Connection, answers: Vec<Answer>, error: Error) -> Filled {
+fn lost(conn: &Connection, commands: Commands, error: Error) -> Filled {
     if !conn.is_autocommit() {
         // If this fails too, the next BEGIN fails and the connection is opened anew.
         let _ = conn.execute_batch("ROLLBACK");
     }
-    Filled::Lost { answers, error }
+    Filled::Lost { commands, error }
 }
 
 fn savepoint(conn: &Connection, sql: &str) -> Result<(), Error> {
@@ -350,15 +401,9 @@ fn overwrite(conn: &Connection, number: i64) -> Result<(), Error> {
     .map_err(|error| translate(&error))
 }
 
-/// Answers a command that never began.
-fn refuse_unrun(command: Command, error: &Error) {
-    let (_, answer) = command(Err(error.clone()));
-    answer(Some(error.clone()));
-}
-
-fn tell(answers: Vec<Answer>, failed: Option<&Error>) {
-    for answer in answers {
-        answer(failed.cloned());
+fn tell(commands: Commands, failed: Option<&Error>) {
+    for command in commands {
+        command.answer(failed);
     }
 }
 

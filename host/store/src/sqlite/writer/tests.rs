@@ -41,12 +41,23 @@ fn kinds(conn: &Connection) -> Vec<String> {
 type Told = oneshot::Receiver<Result<(), Error>>;
 
 /// A command as `Writer::write` makes it, and the end on which its answer arrives.
-fn command(work: impl FnOnce(&mut Batch<'_>) -> Step<()> + Send + 'static) -> (Command, Told) {
+fn command(work: impl FnMut(&mut Batch<'_>) -> Step<()> + Send + 'static) -> (Box<dyn Command>, Told) {
     let (tell, told) = oneshot::channel();
-    (into_command(work, tell), told)
+    (Box::new(Call { work, result: None, tell }), told)
 }
 
-fn run(place: &mut Place, commands: Vec<Command>) -> Filled {
+/// One that counts its runs and writes an event at each.
+fn counted(kind: &'static str) -> (Box<dyn Command>, Told, Arc<AtomicU64>) {
+    let runs = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&runs);
+    let (command, told) = command(move |batch| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        event(batch, kind)
+    });
+    (command, told, runs)
+}
+
+fn run(place: &mut Place, commands: Commands) -> Filled {
     let (queue, mut waiting) = mpsc::channel(QUEUE);
     let mut commands = commands.into_iter();
     let first = commands.next().unwrap();
@@ -60,22 +71,39 @@ fn run(place: &mut Place, commands: Vec<Command>) -> Filled {
 #[test]
 fn a_refused_command_leaves_nothing_and_does_not_disturb_its_neighbours() {
     let mut place = place();
-    let (first, mut told_first) = command(|batch| event(batch, "first"));
+    let (first, mut told_first, runs) = counted("first");
     let (refused, mut told_refused) = command(|batch| {
         event(batch, "refused")?;
         Err(Failure::Refused(Error::Closed))
     });
     let (last, mut told_last) = command(|batch| event(batch, "last"));
-    let Filled::Stands { answers, last_event } = run(&mut place, vec![first, refused, last]) else {
+    let Filled::Stands { commands, last_event } = run(&mut place, vec![first, last, refused]) else {
         panic!("the transaction was lost");
     };
+    assert_eq!(runs.load(Ordering::Relaxed), 2, "the batch did not begin anew");
     assert!(told_first.try_recv().is_err(), "an answer was sent before COMMIT");
     let Place { mut thread, conn, .. } = place;
-    thread.commit(conn, 7, last_event, answers);
+    thread.commit(conn, 7, last_event, commands);
     assert_eq!(told_first.try_recv().unwrap(), Ok(()));
     assert_eq!(told_refused.try_recv().unwrap(), Err(Error::Closed));
     assert_eq!(told_last.try_recv().unwrap(), Ok(()));
     assert_eq!(kinds(thread.conn.as_ref().unwrap()), ["first", "last"]);
+}
+
+#[test]
+fn a_refusal_before_anything_was_written_disturbs_nobody() {
+    let mut place = place();
+    let (first, mut told_first, runs) = counted("first");
+    let (refused, mut told_refused) = command(|_| Err(Failure::Refused(Error::Closed)));
+    let Filled::Stands { commands, last_event } = run(&mut place, vec![first, refused]) else {
+        panic!("the transaction was lost");
+    };
+    assert_eq!(runs.load(Ordering::Relaxed), 1, "the batch began anew");
+    let Place { mut thread, conn, .. } = place;
+    thread.commit(conn, 7, last_event, commands);
+    assert_eq!(told_first.try_recv().unwrap(), Ok(()));
+    assert_eq!(told_refused.try_recv().unwrap(), Err(Error::Closed));
+    assert_eq!(kinds(thread.conn.as_ref().unwrap()), ["first"]);
 }
 
 #[test]
@@ -87,12 +115,12 @@ fn a_transaction_that_sqlite_rolls_back_fails_every_command_in_it() {
     let (bad, mut told_bad) = command(move |batch| {
         // What SQLite does by itself when the disk is full.
         batch.conn().execute_batch("ROLLBACK")?;
-        Err(why.into())
+        Err(why.clone().into())
     });
-    let Filled::Lost { answers, error } = run(&mut place, vec![good, bad]) else {
+    let Filled::Lost { commands, error } = run(&mut place, vec![good, bad]) else {
         panic!("the lost transaction was not noticed");
     };
-    tell(answers, Some(&error));
+    tell(commands, Some(&error));
     assert_eq!(told_good.try_recv().unwrap(), Err(full.clone()));
     assert_eq!(told_bad.try_recv().unwrap(), Err(full));
     assert!(kinds(&place.conn).is_empty());
