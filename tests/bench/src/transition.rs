@@ -26,7 +26,7 @@ use stagewright_engine::verdict::{self, ArtifactFacts};
 use stagewright_sandbox::{Capabilities, Produced};
 use stagewright_store::request::artifact::Artifact;
 use stagewright_store::request::conclusion::{Attempts, Becomes, Conclusion, Ownership, StageChange};
-use stagewright_store::request::job::{Claim, Claimed, Due, Limits, NewJob};
+use stagewright_store::request::job::{Claim, Claimed, Deference, Due, Limits, NewJob};
 use stagewright_store::request::repo::NewRepo;
 use stagewright_store::request::task::NewTask;
 use stagewright_store::sqlite::Options;
@@ -200,6 +200,7 @@ impl Host {
             instance: self.instance,
             run,
             due: Due::InTime,
+            deference: Deference::ToOwner,
             now: now(),
             limits: Limits { host: 1_000, producer: None },
         };

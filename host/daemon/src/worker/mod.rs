@@ -14,9 +14,9 @@ use std::sync::Arc;
 use stagewright_capability::process::Shepherd;
 use stagewright_capability::{Cancel, Place};
 use stagewright_engine::budget::DeferralBudget;
-use stagewright_engine::identity::InstanceId;
+use stagewright_engine::identity::{Epoch, InstanceId};
 use stagewright_engine::ledger::Ledger;
-use stagewright_engine::name::ProducerName;
+use stagewright_engine::name::{ProducerName, RepoName};
 use stagewright_engine::outcome::{Cause, Fault, Judgement, Outcome};
 use stagewright_engine::pipeline::Pipeline;
 use stagewright_engine::task::{StageVerdict, Task};
@@ -29,7 +29,7 @@ use stagewright_store::request::artifact::Artifact;
 use stagewright_store::request::conclusion::{
     Attempts, Becomes, ConcludeRefused, Conclusion, Ownership, StageChange,
 };
-use stagewright_store::request::job::Claimed;
+use stagewright_store::request::job::{Claimed, Deference};
 use stagewright_store::request::run::{Attachment, EndRefused, EndRun, RunEnding};
 
 use crate::clock;
@@ -226,7 +226,7 @@ impl Worker {
             expected_stage: to.expected.clone(),
             to: to.to.clone(),
             // An edge without sub-gates and effects: nothing happens between taking the lease and the write.
-            ownership: Ownership::TakeNow { owner: self.instance, epoch: claimed.epoch },
+            ownership: self.ownership(&claimed.task.key.repo, claimed.epoch),
             completes: None,
             attempts: if to.spends_attempt { Attempts::Spend } else { Attempts::Keep },
             becomes,
@@ -234,6 +234,20 @@ impl Worker {
             events: Vec::new(),
             now,
         }
+    }
+
+    /// The right to write a stage in one transaction, by the operator's word on leases (O8).
+    pub(crate) fn ownership(&self, repo: &RepoName, epoch: Epoch) -> Ownership {
+        let owner = self.instance;
+        match self.deference(repo) {
+            Deference::ToOwner => Ownership::TakeNow { owner, epoch },
+            Deference::ToNobody => Ownership::Unleased { owner, epoch },
+        }
+    }
+
+    /// Whether actors defer to whoever holds the lease of a task of this repository (O8).
+    pub(crate) fn deference(&self, repo: &RepoName) -> Deference {
+        if self.config.lease_holds(repo) { Deference::ToOwner } else { Deference::ToNobody }
     }
 
     /// Removes the run's disposable folders. What can't be removed is for the next start's sweep.

@@ -60,6 +60,14 @@ pub enum Ownership {
         /// The epoch that the owner has seen or been given.
         epoch: Epoch,
     },
+    /// No lease is looked at: the operator has switched deference off (O8). Stage and epoch still have to be the
+    /// expected ones. Whoever holds the lease loses it with this write, as it loses its epoch.
+    Unleased {
+        /// Who writes.
+        owner: InstanceId,
+        /// The epoch that the owner has seen or been given.
+        epoch: Epoch,
+    },
 }
 
 /// What becomes of the count of spent attempts.

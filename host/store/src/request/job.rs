@@ -65,6 +65,8 @@ pub struct Claim {
     pub run: RunId,
     /// Whether a deferred job is taken before its time.
     pub due: Due,
+    /// Whether it waits for whoever is in the task's transition.
+    pub deference: Deference,
     /// The time.
     pub now: Timestamp,
     /// The limits.
@@ -78,6 +80,15 @@ pub enum Due {
     InTime,
     /// At once: a person asks for it.
     AtOnce,
+}
+
+/// Whether an actor defers to the owner of a transition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Deference {
+    /// While somebody holds the task's lease, its job is not claimed.
+    ToOwner,
+    /// To nobody: the operator has switched it off (O8). The claim's epoch fences whoever holds the lease.
+    ToNobody,
 }
 
 /// A worker wants the oldest due job that it may run.

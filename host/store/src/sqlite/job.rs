@@ -15,7 +15,9 @@ use super::task::{self, TaskRow};
 use super::writer::Batch;
 use super::{columns, instance, lease};
 use crate::error::Error;
-use crate::request::job::{Claim, ClaimNext, ClaimRefused, Claimed, Due, EnqueueRefused, Limits, NewJob};
+use crate::request::job::{
+    Claim, ClaimNext, ClaimRefused, Claimed, Deference, Due, EnqueueRefused, Limits, NewJob,
+};
 
 const SELECT: &str = "SELECT jobs.id, repo, work_item, jobs.stage, commit_id, jobs.state, due, run, instance, \
                       jobs.epoch, since, deferrals, attempt, fault, jobs.created, jobs.updated, jobs.task \
@@ -215,7 +217,9 @@ pub(super) fn claim(batch: &mut Batch<'_>, claim: &Claim) -> Step<Claimed, Claim
         return refused(ClaimRefused::StageMoved { actual: task.task.stage });
     }
     // A claim raises the epoch, which would fence whoever is in the region: so it waits for them.
-    if let Some(lease) = lease::of_task(conn, found.task)? {
+    if claim.deference == Deference::ToOwner
+        && let Some(lease) = lease::of_task(conn, found.task)?
+    {
         return refused(ClaimRefused::Busy { owner: lease.owner, run: None, since: lease.taken });
     }
     if let Some(reached) = limit_reached(conn, &claim.limits)? {

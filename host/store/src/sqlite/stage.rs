@@ -109,6 +109,11 @@ fn check(batch: &mut Batch<'_>, change: &StageChange) -> Concluded<TaskRow> {
                 return refused(ConcludeRefused::Owned { by: other.owner, since: other.taken });
             }
         }
+        Ownership::Unleased { owner, .. } => {
+            if !instance::is_registered(conn, *owner)? {
+                return refused(ConcludeRefused::NoSuchInstance(*owner));
+            }
+        }
     }
     Ok(found)
 }
@@ -123,7 +128,7 @@ fn apply(
     let conn = batch.conn();
     let (owner, epoch): (InstanceId, Epoch) = match &change.ownership {
         Ownership::Lease(lease) => (lease.owner, lease.epoch),
-        Ownership::TakeNow { owner, epoch } => (*owner, *epoch),
+        Ownership::TakeNow { owner, epoch } | Ownership::Unleased { owner, epoch } => (*owner, *epoch),
     };
     if !write_stage(batch, found, change, epoch)? {
         let actual = task::of_row(conn, found.row)?.task;

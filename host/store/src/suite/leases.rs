@@ -8,7 +8,7 @@ use super::effects::{intend, new_effect};
 use super::world::{World, stage};
 use crate::request::conclusion::{ConcludeRefused, Ownership};
 use crate::request::effect::EffectEnding;
-use crate::request::job::ClaimRefused;
+use crate::request::job::{ClaimRefused, Deference};
 use crate::request::lease::{ForceRelease, LeaseRefused, ReleaseRefused};
 
 pub async fn a_lease_raises_the_epoch(place: &dyn Place) {
@@ -93,4 +93,17 @@ pub async fn nobody_claims_a_job_while_somebody_is_in_the_region(place: &dyn Pla
     let refused = world.store.claim(world.claim_of(job.id)).await;
     assert_eq!(refused, Err(ClaimRefused::Busy { owner: world.me, run: None, since: lease.taken }));
     assert_eq!(world.task().await.epoch, lease.epoch, "the refused claim has fenced the lease's owner");
+}
+
+pub async fn without_deference_a_claim_fences_whoever_is_in_the_region(place: &dyn Place) {
+    let world = World::new(place).await;
+    let job = world.enqueue().await;
+    let lease = world.lease().await;
+    let mut claim = world.claim_of(job.id);
+    claim.deference = Deference::ToNobody;
+    let claimed = world.store.claim(claim).await.unwrap();
+    assert!(claimed.epoch > lease.epoch);
+    let late = world.store.move_stage(world.change("deploy", Ownership::Lease(lease))).await;
+    assert!(late.is_err(), "{late:?}");
+    assert_eq!(world.task().await.stage, stage("testing"));
 }

@@ -81,13 +81,15 @@ macro_rules! store_suite {
                 a_released_lease_can_be_taken_again
                 a_lease_is_released_by_its_owner_only_and_once
                 a_forced_release_fences_the_owner_and_leaves_its_effects_unresolved
-                nobody_claims_a_job_while_somebody_is_in_the_region;
+                nobody_claims_a_job_while_somebody_is_in_the_region
+                without_deference_a_claim_fences_whoever_is_in_the_region;
             transitions:
                 a_verdict_its_artifact_and_the_stage_are_written_together
                 a_stage_is_written_only_from_the_expected_one
                 a_stage_is_written_only_with_the_current_epoch
                 a_run_whose_task_was_entered_by_another_can_not_conclude
                 a_stage_is_not_written_past_a_lease_of_another
+                without_deference_a_stage_is_written_past_a_lease_and_still_not_past_stage_and_epoch
                 a_stage_is_not_written_with_a_lease_that_is_gone
                 a_lease_of_an_earlier_epoch_writes_nothing
                 a_conclusion_releases_its_lease_and_queues_the_next_job

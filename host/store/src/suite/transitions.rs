@@ -1,5 +1,6 @@
 //! The stage: written only from the expected one, with the current epoch, by the lease's owner.
 
+use stagewright_engine::identity::Epoch;
 use stagewright_engine::job::JobState;
 use stagewright_engine::outcome::Judgement;
 use stagewright_engine::task::TaskState;
@@ -70,6 +71,27 @@ pub async fn a_stage_is_not_written_past_a_lease_of_another(place: &dyn Place) {
     assert_eq!(refused, Err(ConcludeRefused::Owned { by: world.me, since: lease.taken }));
     assert_eq!(world.task().await.stage, stage("testing"));
     assert_eq!(world.store.lease(&world.task).await.unwrap(), Some(lease));
+}
+
+pub async fn without_deference_a_stage_is_written_past_a_lease_and_still_not_past_stage_and_epoch(
+    place: &dyn Place,
+) {
+    let world = World::new(place).await;
+    let lease = world.lease().await;
+    let unleased = |epoch| Ownership::Unleased { owner: world.me, epoch };
+    let mut elsewhere = world.change("deploy", unleased(lease.epoch));
+    elsewhere.expected_stage = stage("review");
+    let refused = world.store.move_stage(elsewhere).await;
+    assert_eq!(refused, Err(ConcludeRefused::StageMoved { actual: stage("testing") }));
+    let before = Epoch::new(lease.epoch.get() - 1);
+    let refused = world.store.move_stage(world.change("deploy", unleased(before))).await;
+    assert_eq!(refused, Err(ConcludeRefused::EpochMoved { actual: lease.epoch }));
+
+    let moved = world.store.move_stage(world.change("deploy", unleased(lease.epoch))).await.unwrap();
+    assert_eq!(moved.stage, stage("deploy"));
+    // The owner that was passed over writes nothing any more.
+    let late = world.store.move_stage(world.change("review", Ownership::Lease(lease))).await;
+    assert_eq!(late, Err(ConcludeRefused::LeaseLost));
 }
 
 pub async fn a_stage_is_not_written_with_a_lease_that_is_gone(place: &dyn Place) {

@@ -20,7 +20,7 @@ use super::Place;
 use crate::Store;
 use crate::request::artifact::Artifact;
 use crate::request::conclusion::{Attempts, Becomes, Conclusion, Ownership, StageChange};
-use crate::request::job::{Claim, ClaimNext, Claimed, Due, Lane, Limits, NewJob};
+use crate::request::job::{Claim, ClaimNext, Claimed, Deference, Due, Lane, Limits, NewJob};
 use crate::request::lease::TakeLease;
 use crate::request::repo::NewRepo;
 use crate::request::run::{EndRun, RunEnding};
@@ -167,6 +167,7 @@ impl World {
             instance: self.me,
             run: new_run_id(),
             due: Due::InTime,
+            deference: Deference::ToOwner,
             now: self.now(),
             limits: Limits { host: 1_000, producer: None },
         }

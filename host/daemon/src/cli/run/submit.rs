@@ -13,7 +13,7 @@ use stagewright_engine::outcome::{Fault, Tally};
 use stagewright_engine::task::{Task, TaskState};
 use stagewright_engine::transition::{self, AfterPush, AfterRequest, PersonMove};
 use stagewright_repository::Bare;
-use stagewright_store::request::conclusion::{Attempts, Becomes, Ownership, StageChange};
+use stagewright_store::request::conclusion::{Attempts, Becomes, StageChange};
 use stagewright_store::request::job::{Claim, ClaimRefused, Claimed, Due, EnqueueRefused, Limits, NewJob};
 use stagewright_store::request::repo::NewRepo;
 use stagewright_store::request::task::{NewTask, ObserveHead};
@@ -122,6 +122,7 @@ async fn claim(
         run: RunId::new(clock::new_id()),
         // A person who calls `run` wants it now.
         due: Due::AtOnce,
+        deference: worker.deference(&task.key.repo),
         now,
         limits,
     };
@@ -207,7 +208,7 @@ async fn move_to(
         task: task.key.clone(),
         expected_stage: expected,
         to,
-        ownership: Ownership::TakeNow { owner: host.worker.instance, epoch: task.epoch },
+        ownership: host.worker.ownership(&task.key.repo, task.epoch),
         completes: None,
         attempts,
         becomes: Becomes::Active { next_job: None },
