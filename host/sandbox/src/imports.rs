@@ -130,8 +130,8 @@ pub(crate) fn why_unknown(name: &str) -> &'static str {
         "it belongs to another version of the plugin interface; this host serves stagewright:producer@1.0.x"
     } else if name.starts_with("wasi:") {
         "of WASI a component is given `cli`, `clocks`, `filesystem`, `io`, `random` and `sockets` at 0.2, with no file and \
-         no network behind them, and nothing else; build it without this import (componentize-js: `--disable http`), \
-         or in Rust for wasm32-unknown-unknown, which needs no WASI"
+         no network behind them, and nothing else; build it without this import (jco: disable `http` and `fetch-event`; \
+         Rust: for wasm32-unknown-unknown, which needs no WASI)"
     } else {
         "it is not part of stagewright:producer, and a component gets nothing else"
     }

@@ -43,3 +43,33 @@ impl Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<String>>);
+
+    impl Observer for Kept {
+        fn log(&self, _: Level, message: &str) {
+            self.0.lock().unwrap().push(message.to_owned());
+        }
+        fn progress(&self, _: u64, _: u64, _: &str) {}
+    }
+
+    #[test]
+    fn whoever_writes_to_a_log_the_lines_share_one_limit_and_its_passing_is_told_once() {
+        let kept = Arc::new(Kept::default());
+        let log = Log::new(kept.clone(), 3);
+        let other = log.clone();
+        for _ in 0..3 {
+            log.line(Level::Info, "one".to_owned());
+            other.line(Level::Warn, "other".to_owned());
+        }
+        let lines = kept.0.lock().unwrap();
+        assert_eq!(lines[..3], ["one", "other", "one"]);
+        assert_eq!(lines.len(), 4, "{lines:?}");
+        assert!(lines[3].contains("more than 3 lines"), "{lines:?}");
+    }
+}

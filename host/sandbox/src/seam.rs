@@ -1,10 +1,13 @@
 //! The one seam between a component and the world (P8).
 //!
-//! Every host call of every interface version enters here: it is counted against the run's limit, it stops the watch
-//! that measures the component's own computing, its waiting is bounded, and what it did is put on the ledger. Clock
-//! and randomness pass it, too. A component is deterministic given the answers of its host calls, so this is where a
-//! recorder will stand: [`Seam::enter`] sees each call begin, and the answer leaves while its [`Call`] lives. What WASI
-//! answers from a run's own tables (streams, handles, what is denied) is counted and no more: [`Seam::count`].
+//! Every host call of every interface version is counted here against the run's limit; one that waits is bounded in time
+//! and stops the watch that measures the component's own computing; and what it did is put on the ledger. Clock and
+//! randomness pass here, too. A component is deterministic given the answers of its host calls, so this is where a
+//! recorder will stand:
+//!
+//! - [`Seam::enter`]: a call of our own interfaces, or one that waits. It is over when its [`Call`] is dropped.
+//! - [`Seam::pass`]: a call of WASI that answers at once, with something of the world. Its time is the component's own.
+//! - [`Seam::count`]: a call of WASI that is answered from what the component itself did. There is nothing to record.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -94,16 +97,21 @@ impl Seam {
         }
     }
 
-    /// A host call begins.
+    /// A host call begins, during which the component waits.
     pub(crate) fn enter(&mut self) -> Result<Call, TooManyCalls> {
         self.watch.stop();
-        self.count();
-        self.check_calls()?;
+        self.pass()?;
         Ok(Call { at: Instant::now(), watch: self.watch.clone() })
     }
 
-    /// A call that waits for nothing: it is counted, and its time is the component's own. Whether it was one too many is
-    /// asked by the next call that enters and once a tick, so a component gets no further than a tick with it.
+    /// A host call that waits for nothing, and so is the component's own computing.
+    pub(crate) fn pass(&mut self) -> Result<(), TooManyCalls> {
+        self.count();
+        self.check_calls()
+    }
+
+    /// Such a call, where nothing can be refused. Whether it was one too many is asked by the next call that can be, and
+    /// once a tick: a component gets no further than a tick with it.
     pub(crate) fn count(&mut self) {
         self.calls = self.calls.saturating_add(1);
     }

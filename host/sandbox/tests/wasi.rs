@@ -222,7 +222,15 @@ async fn calls_that_wait_for_nothing_are_counted_too_and_are_the_components_own_
     let storm = guest(&[STDOUT, CHECK_WRITE], work);
     ends_as(&storm, limits(), "component-over-limit").await;
     let unlimited = Limits { calls: u64::MAX, computing: Duration::from_millis(100), ..limits() };
-    ends_as(&storm, unlimited, "component-overran").await;
+    ends_as(&storm, unlimited.clone(), "component-overran").await;
+    // The host's work for it is counted, too.
+    let bytes = ("wasi:random/random", "get-random-bytes", "(param i64 i32)");
+    let work = "(loop $again
+        (global.set $free (i32.const 65536))
+        (call $get-random-bytes (i64.const 1048576) (i32.const 0))
+        (br $again))";
+    let produced = ends_as(&guest(&[bytes], work), unlimited, "component-overran").await;
+    assert!(deferred(&produced).message.contains("computed for more than"), "{produced:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

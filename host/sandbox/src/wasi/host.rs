@@ -35,23 +35,23 @@ pub(crate) struct TooMuchRandomness(u64);
 impl monotonic_clock::Host for RunState {
     /// It begins at zero with the run, as our own `host.now-ms`.
     fn now(&mut self) -> wasmtime::Result<u64> {
-        let _call = self.seam.enter()?;
+        self.seam.pass()?;
         Ok(nanos(self.seam.now()))
     }
 
     fn resolution(&mut self) -> wasmtime::Result<u64> {
-        let _call = self.seam.enter()?;
+        self.seam.pass()?;
         Ok(1)
     }
 
     fn subscribe_instant(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        let _call = self.seam.enter()?;
+        self.seam.pass()?;
         let wait = Duration::from_nanos(when).saturating_sub(self.seam.now());
         self.alarm(wait)
     }
 
     fn subscribe_duration(&mut self, duration: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        let _call = self.seam.enter()?;
+        self.seam.pass()?;
         self.alarm(Duration::from_nanos(duration))
     }
 }
@@ -83,21 +83,21 @@ fn nanos(duration: Duration) -> u64 {
 
 impl wall_clock::Host for RunState {
     fn now(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
-        let _call = self.seam.enter()?;
+        self.seam.pass()?;
         // A machine whose clock is set before 1970 has worse problems; its components see 1970.
         let since = self.seam.time_of_day().duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(wall_clock::Datetime { seconds: since.as_secs(), nanoseconds: since.subsec_nanos() })
     }
 
     fn resolution(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
-        let _call = self.seam.enter()?;
+        self.seam.pass()?;
         Ok(wall_clock::Datetime { seconds: 0, nanoseconds: 1 })
     }
 }
 
 impl RunState {
     fn random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
-        let _call = self.seam.enter()?;
+        self.seam.pass()?;
         match usize::try_from(len) {
             Ok(wanted) if len <= MAX_RANDOM => Ok(self.seam.random(wanted)?),
             _ => Err(TooMuchRandomness(len).into()),
@@ -138,17 +138,17 @@ impl insecure_seed::Host for RunState {
 
 impl environment::Host for RunState {
     fn get_environment(&mut self) -> wasmtime::Result<Vec<(String, String)>> {
-        let _call = self.seam.enter()?;
+        self.seam.pass()?;
         Ok(Vec::new())
     }
 
     fn get_arguments(&mut self) -> wasmtime::Result<Vec<String>> {
-        let _call = self.seam.enter()?;
+        self.seam.pass()?;
         Ok(Vec::new())
     }
 
     fn initial_cwd(&mut self) -> wasmtime::Result<Option<String>> {
-        let _call = self.seam.enter()?;
+        self.seam.pass()?;
         Ok(None)
     }
 }
@@ -159,14 +159,14 @@ impl exit::Host for RunState {
     }
 
     fn exit_with_code(&mut self, status: u8) -> wasmtime::Result<()> {
-        let _call = self.seam.enter()?;
+        self.seam.pass()?;
         Err(Exited(status).into())
     }
 }
 
 impl stdin::Host for RunState {
     fn get_stdin(&mut self) -> wasmtime::Result<Resource<DynInputStream>> {
-        let _call = self.seam.enter()?;
+        self.seam.pass()?;
         let stream: DynInputStream = Box::new(ClosedInputStream);
         Ok(self.handles.push(stream)?)
     }
@@ -174,7 +174,7 @@ impl stdin::Host for RunState {
 
 impl stdout::Host for RunState {
     fn get_stdout(&mut self) -> wasmtime::Result<Resource<DynOutputStream>> {
-        let _call = self.seam.enter()?;
+        self.seam.pass()?;
         let stream: DynOutputStream = Box::new(self.wasi.output.stdout.clone());
         Ok(self.handles.push(stream)?)
     }
@@ -182,7 +182,7 @@ impl stdout::Host for RunState {
 
 impl stderr::Host for RunState {
     fn get_stderr(&mut self) -> wasmtime::Result<Resource<DynOutputStream>> {
-        let _call = self.seam.enter()?;
+        self.seam.pass()?;
         let stream: DynOutputStream = Box::new(self.wasi.output.stderr.clone());
         Ok(self.handles.push(stream)?)
     }
@@ -190,21 +190,21 @@ impl stderr::Host for RunState {
 
 impl terminal_stdin::Host for RunState {
     fn get_terminal_stdin(&mut self) -> wasmtime::Result<Option<Resource<terminal_input::TerminalInput>>> {
-        let _call = self.seam.enter()?;
+        self.seam.pass()?;
         Ok(None)
     }
 }
 
 impl terminal_stdout::Host for RunState {
     fn get_terminal_stdout(&mut self) -> wasmtime::Result<Option<Resource<terminal_output::TerminalOutput>>> {
-        let _call = self.seam.enter()?;
+        self.seam.pass()?;
         Ok(None)
     }
 }
 
 impl terminal_stderr::Host for RunState {
     fn get_terminal_stderr(&mut self) -> wasmtime::Result<Option<Resource<terminal_output::TerminalOutput>>> {
-        let _call = self.seam.enter()?;
+        self.seam.pass()?;
         Ok(None)
     }
 }
@@ -215,7 +215,7 @@ impl terminal_input::Host for RunState {}
 
 impl terminal_input::HostTerminalInput for RunState {
     fn drop(&mut self, handle: Resource<terminal_input::TerminalInput>) -> wasmtime::Result<()> {
-        let _call = self.seam.enter()?;
+        self.seam.pass()?;
         self.handles.delete(handle)?;
         Ok(())
     }
@@ -225,7 +225,7 @@ impl terminal_output::Host for RunState {}
 
 impl terminal_output::HostTerminalOutput for RunState {
     fn drop(&mut self, handle: Resource<terminal_output::TerminalOutput>) -> wasmtime::Result<()> {
-        let _call = self.seam.enter()?;
+        self.seam.pass()?;
         self.handles.delete(handle)?;
         Ok(())
     }
@@ -248,12 +248,12 @@ impl poll::HostPollable for RunState {
     }
 
     async fn ready(&mut self, handle: Resource<DynPollable>) -> wasmtime::Result<bool> {
-        let _call = self.seam.enter()?;
+        self.seam.pass()?;
         poll::HostPollable::ready(&mut self.handles, handle).await
     }
 
     fn drop(&mut self, handle: Resource<DynPollable>) -> wasmtime::Result<()> {
-        let _call = self.seam.enter()?;
+        self.seam.pass()?;
         poll::HostPollable::drop(&mut self.handles, handle)
     }
 }
