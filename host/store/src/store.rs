@@ -13,7 +13,7 @@ use stagewright_engine::instance::Instance;
 use stagewright_engine::job::{Job, Run};
 use stagewright_engine::lease::{Lease, ProofOfDeath};
 use stagewright_engine::ledger::Ledger;
-use stagewright_engine::name::{RepoName, StageName};
+use stagewright_engine::name::{BranchName, RepoName, StageName};
 use stagewright_engine::task::{Hold, Task};
 use stagewright_engine::time::Timestamp;
 
@@ -116,6 +116,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// The artifact of a run.
     async fn artifact_of_run(&self, run: RunId) -> Result<Option<StoredArtifact>, Error>;
+
+    /// The newest artifact of a stage among the tasks of a branch, whichever work item it is of.
+    async fn artifact_on_branch(
+        &self,
+        repo: &RepoName,
+        branch: &BranchName,
+        stage: &StageName,
+    ) -> Result<Option<StoredArtifact>, Error>;
 
     // Transitions. Only these two write a stage.
 

@@ -61,6 +61,11 @@ const RESERVED: &[Reserved] = &[
         because: "the sandbox is the only crate that knows wasmtime",
     },
     Reserved {
+        name: "wasmtime-wasi",
+        to: &["stagewright-sandbox"],
+        because: "what WASI is to a component is decided in the sandbox",
+    },
+    Reserved {
         name: "rusqlite",
         to: &["stagewright-store", "stagewright-bench"],
         because: "durable state is behind the store's trait",

@@ -202,8 +202,18 @@ fn a_report_that_can_not_be_written_as_a_file_does_not_change_what_was_decided()
     let of_repo = std::fs::read_dir(&reports).unwrap().next().unwrap().unwrap().path();
     std::fs::write(of_repo.join("A-2"), "").unwrap();
 
-    let ran = host.run(&repo, "A-2");
+    let ran = host.with("log.format=json").run(&repo, "A-2");
     assert_eq!((ran.exit, ran.json()["to_stage"].as_str()), (0, Some("deploy-staging")), "{ran:#?}");
     assert_eq!(ran.json()["artifact"], serde_json::Value::Null);
-    assert!(ran.stderr.contains("could not be written"), "{ran:#?}");
+    // The operator is told, on a line that says what it is about.
+    let lines: Vec<serde_json::Value> =
+        ran.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let told = |line: &&serde_json::Value| {
+        line["message"].as_str().is_some_and(|text| text.contains("could not be written"))
+    };
+    let line = lines.iter().find(told).unwrap_or_else(|| panic!("nothing was logged: {ran:#?}"));
+    let span = &line["spans"][0];
+    assert!(span["task"].as_str().is_some_and(|task| task.contains("A-2")), "{line}");
+    assert_eq!((&span["job"], &span["run"]), (&ran.json()["job"], &ran.json()["run"]));
+    assert_eq!(span["epoch"], "1");
 }

@@ -189,3 +189,28 @@ fn file_names_with_spaces_and_quotes_are_only_names() {
     ran.passed();
     assert_eq!(ran.json()["tally"]["passed"], 2);
 }
+
+#[test]
+fn the_report_shows_how_many_tests_were_collected_last_on_the_base_branch() {
+    let repo = Repo::with(&[("test_a.py", "def test_a(): pass\ndef test_b(): pass\n")]);
+    let host = Host::new();
+    let first = host.run(&repo, "A-1");
+    first.passed();
+    assert!(!first.artifact().contains("x-collected-on-base"), "there was nothing before: {first:#?}");
+
+    repo.git(&["switch", "--quiet", "-c", "feature"]);
+    repo.write("test_a.py", "def test_a(): pass\n");
+    repo.commit("One test fewer");
+    let second = host.run(&repo, "A-2");
+    second.passed();
+    assert!(second.artifact().contains("x-collected: \"1\"\nx-collected-on-base: \"2\""), "{second:#?}");
+    // The feature branch is no base: what was collected there is nobody's measure.
+    let third = host.run(&repo, "A-3");
+    assert!(third.artifact().contains("x-collected-on-base: \"2\""), "{third:#?}");
+
+    let strict = Host::new().with("test_runner.max_collected_drop=20");
+    strict.run_with(&repo, "A-1", &["--branch", "main"]).passed();
+    let dropped = strict.run(&repo, "A-2");
+    dropped.failed();
+    assert!(dropped.artifact().contains("x-rule: collected-dropped"), "{dropped:#?}");
+}

@@ -292,8 +292,8 @@ section! {
 section! {
     /// What a component itself may use. The processes that it starts are not counted here.
     Sandbox {
-        /// Memory of one run's component, in MiB.
-        memory_mb: u32 = 256, within 8..=65_536;
+        /// Memory of one run's component, in MiB. More than 1,024 is not to be had: so large is a slot of the pool.
+        memory_mb: u32 = 256, within 8..=1_024;
         /// Processor time of one run's component.
         cpu_s: Seconds = Seconds(60), within 1..=3_600;
         /// How long a run of the test-runner may take beyond its set-up step and suite, for probes and the reading of evidence.

@@ -32,6 +32,8 @@ use stagewright_store::request::conclusion::{
 use stagewright_store::request::job::{Claimed, Deference};
 use stagewright_store::request::run::{Attachment, EndRefused, EndRun, RunEnding};
 
+use tracing::Instrument as _;
+
 use crate::clock;
 use crate::config::Config;
 use crate::installation::Installation;
@@ -108,12 +110,23 @@ impl Worker {
         cancel: Cancel,
         observer: Arc<dyn Observer>,
     ) -> Result<Worked, Error> {
-        let started = clock::now();
-        let job = produce::Job { claimed, producer, bare, checkout, started };
-        let left = self.produce(&job, cancel.clone(), observer).await;
-        let worked = self.conclude(claimed, producer, left).await;
-        self.clear_away(claimed).await;
-        worked
+        // Of the highest level, so that its fields are on every line whatever the log's level is (S7).
+        let span = tracing::error_span!(
+            "job",
+            task = %claimed.task.key,
+            job = %claimed.job.id,
+            run = %run_of(claimed),
+            epoch = %claimed.epoch,
+        );
+        let work = async {
+            let started = clock::now();
+            let job = produce::Job { claimed, producer, bare, checkout, started };
+            let left = self.produce(&job, cancel.clone(), observer).await;
+            let worked = self.conclude(claimed, producer, left).await;
+            self.clear_away(claimed).await;
+            worked
+        };
+        work.instrument(span).await
     }
 
     async fn produce(&self, job: &produce::Job<'_>, cancel: Cancel, observer: Arc<dyn Observer>) -> Left {

@@ -13,7 +13,7 @@ use stagewright_engine::name::{BranchName, CommitId, ProducerName};
 use stagewright_engine::outcome::{Fault, Outcome};
 use stagewright_engine::pipeline::Work;
 use stagewright_engine::time::Timestamp;
-use stagewright_engine::verdict::ArtifactFacts;
+use stagewright_engine::verdict::{Artifact, ArtifactFacts};
 use stagewright_repository::Bare;
 use stagewright_sandbox::{Assignment, Descriptor, Limits, Observer, Producer};
 use stagewright_store::request::job::Claimed;
@@ -129,11 +129,25 @@ impl Worker {
     async fn add_history(&self, job: &Job<'_>, settings: &mut serde_json::Map<String, serde_json::Value>) {
         let commit = &job.claimed.job.commit;
         // A history that can't be read leaves a fact out of the report; it is no reason not to test.
-        let Some(base) = base_of(job.bare, commit).await else { return };
+        let Some((branch, base)) = base_of(job.bare, commit).await else { return };
+        if let Some(collected) = self.collected_on(&branch, job).await {
+            settings.insert("collected_baseline".to_owned(), collected.into());
+        }
+        if base == *commit {
+            return;
+        }
         if let Ok(files) = job.bare.touched_suite_files(&base, commit).await {
             let paths: Vec<String> = files.into_iter().map(|file| file.path).collect();
             settings.insert("changed_config_files".to_owned(), paths.into());
         }
+    }
+
+    /// How many tests were collected when this stage was last judged on the base branch.
+    async fn collected_on(&self, base: &BranchName, job: &Job<'_>) -> Option<u64> {
+        let Claimed { job: row, task, .. } = job.claimed;
+        let stored = self.store.artifact_on_branch(&task.key.repo, base, &row.stage).await.ok()??;
+        let text = std::str::from_utf8(&stored.artifact.bytes).ok()?;
+        Artifact::parse(text).ok()?.get("x-collected")?.parse().ok()
     }
 
     /// Runs the component, and makes the artifact if it has a verdict.
@@ -155,12 +169,13 @@ impl Worker {
     }
 }
 
-/// Where the commit's branch left the base branch; `None` on the base branch itself.
-async fn base_of(bare: &Bare, commit: &CommitId) -> Option<CommitId> {
+/// The base branch, and where the commit's branch left it: the commit itself on the base branch.
+async fn base_of(bare: &Bare, commit: &CommitId) -> Option<(BranchName, CommitId)> {
     for name in ["main", "master"] {
-        let Ok(head) = bare.source_head(&BranchName::new(name).ok()?).await else { continue };
+        let branch = BranchName::new(name).ok()?;
+        let Ok(head) = bare.source_head(&branch).await else { continue };
         let base = bare.merge_base(&head, commit).await.ok().flatten()?;
-        return (base != *commit).then_some(base);
+        return Some((branch, base));
     }
     None
 }

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Result, Row, params};
 use sha2::{Digest as _, Sha256};
 use stagewright_engine::identity::{RunId, TaskKey};
-use stagewright_engine::name::StageName;
+use stagewright_engine::name::{BranchName, RepoName, StageName};
 use stagewright_engine::time::Timestamp;
 
 use super::failure::Step;
@@ -54,6 +54,22 @@ pub(super) fn newest(conn: &Connection, key: &TaskKey, stage: &StageName) -> Ste
             "{SELECT} WHERE artifacts.task = ?1 AND artifacts.stage = ?2 ORDER BY made DESC, run DESC LIMIT 1"
         ))?
         .query_row(params![found.row, stage.as_str()], read)
+        .optional()?;
+    whole(artifact)
+}
+
+/// Many tasks may have the same branch (the base branch), so this is for a report and not for a rule.
+pub(super) fn on_branch(
+    conn: &Connection,
+    repo: &RepoName,
+    branch: &BranchName,
+    stage: &StageName,
+) -> Step<Option<StoredArtifact>> {
+    let artifact = conn
+        .prepare_cached(&format!(
+            "{SELECT} WHERE repo = ?1 AND branch = ?2 AND artifacts.stage = ?3 ORDER BY made DESC, run DESC LIMIT 1"
+        ))?
+        .query_row(params![repo.as_str(), branch.as_str(), stage.as_str()], read)
         .optional()?;
     whole(artifact)
 }

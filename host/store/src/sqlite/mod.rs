@@ -21,7 +21,7 @@ use stagewright_engine::instance::Instance;
 use stagewright_engine::job::{Job, Run};
 use stagewright_engine::lease::{Lease, ProofOfDeath};
 use stagewright_engine::ledger::Ledger;
-use stagewright_engine::name::{RepoName, StageName};
+use stagewright_engine::name::{BranchName, RepoName, StageName};
 use stagewright_engine::task::{Hold, Task};
 use stagewright_engine::time::Timestamp;
 
@@ -199,6 +199,16 @@ impl Store for SqliteStore {
     async fn artifact(&self, task: &TaskKey, stage: &StageName) -> Result<Option<StoredArtifact>, Error> {
         let (key, stage) = (task.clone(), stage.clone());
         self.readers.read(move |conn| artifact::newest(conn, &key, &stage)).await
+    }
+
+    async fn artifact_on_branch(
+        &self,
+        repo: &RepoName,
+        branch: &BranchName,
+        stage: &StageName,
+    ) -> Result<Option<StoredArtifact>, Error> {
+        let (repo, branch, stage) = (repo.clone(), branch.clone(), stage.clone());
+        self.readers.read(move |conn| artifact::on_branch(conn, &repo, &branch, &stage)).await
     }
 
     async fn artifact_of_run(&self, run: RunId) -> Result<Option<StoredArtifact>, Error> {

@@ -2,6 +2,7 @@
 
 use stagewright_engine::identity::Epoch;
 use stagewright_engine::job::JobState;
+use stagewright_engine::name::BranchName;
 use stagewright_engine::outcome::Judgement;
 use stagewright_engine::task::TaskState;
 
@@ -26,7 +27,13 @@ pub async fn a_verdict_its_artifact_and_the_stage_are_written_together(place: &d
     assert_eq!(task.verdicts[&stage("testing")], conclusion.verdict);
     let stored = world.store.artifact(&world.task, &stage("testing")).await.unwrap().unwrap();
     assert_eq!((&stored.task, stored.run, &stored.artifact), (&world.task, run, &conclusion.artifact));
-    assert_eq!(world.store.artifact_of_run(run).await.unwrap(), Some(stored));
+    assert_eq!(world.store.artifact_of_run(run).await.unwrap().as_ref(), Some(&stored));
+    let (repo, branch) = (&world.task.repo, &task.branch);
+    let on_branch = world.store.artifact_on_branch(repo, branch, &stage("testing")).await.unwrap();
+    assert_eq!(on_branch, Some(stored));
+    assert_eq!(world.store.artifact_on_branch(repo, branch, &stage("review")).await.unwrap(), None);
+    let other = BranchName::new("another").unwrap();
+    assert_eq!(world.store.artifact_on_branch(repo, &other, &stage("testing")).await.unwrap(), None);
     assert_eq!(world.store.job(claimed.job.id).await.unwrap().unwrap().state, JobState::Done { run });
     assert_eq!(world.store.run(run).await.unwrap().unwrap().outcome, Some(conclusion.outcome));
     assert_eq!(world.store.live_job(&world.task).await.unwrap(), None);

@@ -38,6 +38,7 @@ CREATE TABLE tasks (
 ) STRICT;
 
 CREATE INDEX tasks_by_state ON tasks (state, repo, work_item);
+CREATE INDEX tasks_by_branch ON tasks (repo, branch);
 
 -- O4: the epoch is never deleted and only grows, whatever a later program does.
 CREATE TRIGGER tasks_epoch_only_grows BEFORE UPDATE OF epoch ON tasks WHEN NEW.epoch < OLD.epoch
