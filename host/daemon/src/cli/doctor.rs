@@ -41,6 +41,7 @@ pub(crate) async fn doctor(global: &Global, args: &DoctorArgs) -> Result<Exit, F
     let state = host::state_location(&config)?;
     let store = state.join("store.sqlite3");
     findings.extend(machine::state(&state));
+    findings.extend(machine::reach(&state));
     findings.add(parts::store(&store).await);
     findings.add(machine::clock(&store));
     let repo = repo_name(&config, args)?;

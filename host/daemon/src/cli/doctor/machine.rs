@@ -5,6 +5,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
+use stagewright_capability::process;
+
 use super::finding::Finding;
 use super::version::{Answer, ask};
 use crate::clock;
@@ -119,6 +121,22 @@ pub(super) fn state(folder: &Path) -> Vec<Finding> {
     findings
 }
 
+/// The state folder must not lie where every suite may look: an isolation that allows a folder can't except a part of it.
+pub(super) fn reach(folder: &Path) -> Option<Finding> {
+    // A folder that is not there yet is judged by where it will be.
+    let existing = folder.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(folder);
+    let open = process::open_to_all(existing)?;
+    Some(Finding::warning(
+        "state",
+        format!(
+            "every suite can look into {}: it lies in {}, which is open to all of them",
+            folder.display(),
+            open.display()
+        ),
+        "use another with --state-dir <folder>",
+    ))
+}
+
 fn space(folder: &Path) -> Finding {
     let free = match rustix::fs::statvfs(folder) {
         Ok(facts) => facts.f_bavail.saturating_mul(facts.f_frsize),
@@ -174,6 +192,14 @@ mod tests {
         assert!(!folder.exists(), "looking has made it");
         fs::write(place.path().join("file"), "").unwrap();
         assert_eq!(state(&place.path().join("file/state"))[0].state, State::Defect);
+    }
+
+    #[test]
+    fn a_state_folder_where_every_suite_may_look_is_a_warning() {
+        let found = reach(Path::new("/tmp/stagewright-not-yet/state")).unwrap();
+        assert_eq!(found.state, State::Warning);
+        assert!(found.message.contains("/tmp"), "{}", found.message);
+        assert!(reach(Path::new("/var/lib/stagewright")).is_none());
     }
 
     #[test]
