@@ -97,3 +97,16 @@ fn a_missing_component_is_held_and_its_file_is_named() {
     ran.ended(78, "held", "component-missing", "testing");
     assert!(ran.stdout.contains("/no/such/mine.wasm"), "{ran:#?}");
 }
+
+#[test]
+fn the_test_runner_imports_process_files_and_probe_and_nothing_else() {
+    // Its import list is what it could ever reach: no ssh, no model, no WASI.
+    let shown = Host::bare().call(["plugin", "inspect", "test-runner", "--json"]);
+    assert_eq!(shown.exit, 0, "{shown:#?}");
+    let told = shown.json();
+    let mut imports: Vec<&str> =
+        told["imports"].as_array().unwrap().iter().filter_map(|name| name.as_str()).collect();
+    imports.sort_unstable();
+    assert_eq!(imports, ["files", "probe", "process"]);
+    assert_eq!(told["wasi"], serde_json::json!([]));
+}
