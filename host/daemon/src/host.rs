@@ -119,9 +119,8 @@ impl Host {
         let store = open_store(state.store()).await?;
         state.make_parts()?;
 
-        let id = InstanceId::new(clock::new_id());
-        let alive = Alive::begin(&state.instances(), id)?;
-        store.register_instance(this_instance(id)).await?;
+        let alive = join(&store, &state).await?;
+        let id = alive.id();
         let taken_over = recovery::take_stock(&store, &state, clock::now()).await?;
         recovery::sweep(&store, &state).await?;
 
@@ -147,11 +146,23 @@ impl Host {
 
     /// Ends the instance in order: it owns nothing any more.
     pub async fn end(self) {
-        match self.worker.store.retire_instance(self.alive.id(), clock::now()).await {
-            Ok(()) => self.alive.end(),
-            // The lock goes with this process, and the next start takes over what is left.
-            Err(error) => tracing::warn!(%error, "this instance could not be retired"),
-        }
+        leave(&self.worker.store, self.alive).await;
+    }
+}
+
+/// Makes this start of the program known, with the proof of its life.
+pub(crate) async fn join(store: &Arc<dyn Store>, state: &StateDir) -> Result<Alive, Error> {
+    let alive = Alive::begin(&state.instances(), InstanceId::new(clock::new_id()))?;
+    store.register_instance(this_instance(alive.id())).await?;
+    Ok(alive)
+}
+
+/// Ends this start of the program in order.
+pub(crate) async fn leave(store: &Arc<dyn Store>, alive: Alive) {
+    match store.retire_instance(alive.id(), clock::now()).await {
+        Ok(()) => alive.end(),
+        // The lock goes with this process, and the next start takes over what is left.
+        Err(error) => tracing::warn!(%error, "this instance could not be retired"),
     }
 }
 

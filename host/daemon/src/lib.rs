@@ -15,6 +15,7 @@ pub mod host;
 pub mod installation;
 pub mod instance;
 pub mod logging;
+pub mod operator;
 pub mod programs;
 pub mod recovery;
 pub mod state;

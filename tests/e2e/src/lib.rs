@@ -6,6 +6,7 @@
 mod host;
 mod installed;
 mod repo;
+mod slow_suite;
 
 pub mod processes;
 pub mod snapshot;
@@ -13,3 +14,4 @@ pub mod snapshot;
 pub use host::{Host, Ran};
 pub use installed::{component, python, shepherd, stagewright};
 pub use repo::Repo;
+pub use slow_suite::SlowSuite;

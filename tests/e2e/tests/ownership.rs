@@ -2,123 +2,80 @@
 
 use std::time::Duration;
 
-use stagewright_e2e::{Host, Ran, Repo, processes};
-
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// A suite that says that it has begun (by a file), then waits until another file is there.
-struct Gate {
-    folder: tempfile::TempDir,
-}
-
-impl Gate {
-    fn new() -> Self {
-        Self { folder: tempfile::Builder::new().prefix("gate").tempdir_in("/dev/shm").unwrap() }
-    }
-
-    fn repo(&self) -> Repo {
-        let text = format!(
-            "import os, pathlib, subprocess, sys, time\n\
-             def test_a():\n    \
-             folder = pathlib.Path({folder:?})\n    \
-             if (folder / 'open').exists():\n        return\n    \
-             child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)', {mark:?}], start_new_session=True)\n    \
-             (folder / 'begun').write_text(str(os.getpid()))\n    \
-             while not (folder / 'open').exists():\n        time.sleep(0.02)\n",
-            folder = self.folder.path(),
-            mark = self.mark(),
-        );
-        Repo::with(&[("test_a.py", &text)])
-    }
-
-    fn mark(&self) -> String {
-        format!("{}-child", self.folder.path().display())
-    }
-
-    fn wait_until_begun(&self) {
-        let file = self.folder.path().join("begun");
-        processes::wait_for(LIMIT, "the suite to begin", || {
-            std::fs::read_to_string(&file).is_ok_and(|text| !text.is_empty())
-        });
-    }
-
-    fn open(&self) {
-        std::fs::write(self.folder.path().join("open"), "").unwrap();
-    }
-}
+use stagewright_e2e::{Host, Ran, Repo, SlowSuite, processes};
 
 #[test]
 fn of_two_runs_of_one_work_item_one_works_and_the_other_says_who_is_at_it() {
-    let gate = Gate::new();
-    let repo = gate.repo();
+    let suite = SlowSuite::new();
+    let repo = suite.repo();
     let host = Host::new();
     let first = host.begin(&repo, "A-1");
-    gate.wait_until_begun();
+    suite.wait_until_begun();
     let second = host.run(&repo, "A-1");
     second.ended(75, "busy", "busy", "testing");
     assert!(second.stdout.contains(&first.id().to_string()), "it names the process: {second:#?}");
-    gate.open();
+    suite.open();
     Ran::new(first.wait_with_output().unwrap()).passed();
 }
 
 #[test]
 fn two_work_items_of_one_repository_do_not_hinder_each_other() {
-    let gate = Gate::new();
-    let repo = gate.repo();
+    let suite = SlowSuite::new();
+    let repo = suite.repo();
     let host = Host::new();
     let first = host.begin(&repo, "A-1");
-    gate.wait_until_begun();
+    suite.wait_until_begun();
     let second = host.begin(&repo, "A-2");
-    gate.open();
+    suite.open();
     Ran::new(second.wait_with_output().unwrap()).passed();
     Ran::new(first.wait_with_output().unwrap()).passed();
 }
 
 #[test]
 fn after_a_kill_nothing_of_the_suite_is_left_and_the_next_run_goes_on_by_itself() {
-    let gate = Gate::new();
-    let repo = gate.repo();
+    let suite = SlowSuite::new();
+    let repo = suite.repo();
     let host = Host::new();
     let mut first = host.begin(&repo, "A-1");
-    gate.wait_until_begun();
-    assert!(!processes::with_mark(&gate.mark()).is_empty());
+    suite.wait_until_begun();
+    assert!(!processes::with_mark(&suite.mark()).is_empty());
     first.kill().unwrap();
     first.wait().unwrap();
-    processes::gone_within(&gate.mark(), Duration::from_secs(2));
-    gate.open();
+    processes::gone_within(&suite.mark(), Duration::from_secs(2));
+    suite.open();
     host.run(&repo, "A-1").passed();
 }
 
 #[test]
 fn after_a_kill_of_the_shepherd_nothing_of_the_suite_is_left_and_it_is_no_verdict() {
-    let gate = Gate::new();
-    let repo = gate.repo();
+    let suite = SlowSuite::new();
+    let repo = suite.repo();
     let host = Host::new();
     let first = host.begin(&repo, "A-1");
-    gate.wait_until_begun();
+    suite.wait_until_begun();
     let shepherd = child_named(first.id(), "stagewright-she");
     processes::kill(shepherd);
-    processes::gone_within(&gate.mark(), Duration::from_secs(2));
+    processes::gone_within(&suite.mark(), Duration::from_secs(2));
     let ran = Ran::new(first.wait_with_output().unwrap());
     assert_eq!((ran.exit, ran.json()["to_stage"].as_str().unwrap()), (75, "testing"), "{ran:#?}");
-    gate.open();
+    suite.open();
     host.run(&repo, "A-1").passed();
 }
 
 #[test]
 fn an_interrupted_run_is_cancelled_and_leaves_no_process() {
-    let gate = Gate::new();
-    let repo = gate.repo();
+    let suite = SlowSuite::new();
+    let repo = suite.repo();
     let host = Host::new();
     let first = host.begin(&repo, "A-1");
-    gate.wait_until_begun();
+    suite.wait_until_begun();
     let pid = rustix::process::Pid::from_raw(first.id().cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let ran = Ran::new(first.wait_with_output().unwrap());
     assert_eq!(ran.exit, 130, "{ran:#?}");
     assert_eq!(ran.json()["outcome"], "cancelled");
-    assert_eq!(processes::with_mark(&gate.mark()), Vec::<u32>::new());
-    gate.open();
+    assert_eq!(processes::with_mark(&suite.mark()), Vec::<u32>::new());
+    suite.open();
     host.run(&repo, "A-1").passed();
 }
 

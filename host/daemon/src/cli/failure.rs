@@ -97,6 +97,21 @@ impl From<stagewright_store::request::task::TaskRefused> for Failure {
     }
 }
 
+impl From<crate::operator::Error> for Failure {
+    fn from(error: crate::operator::Error) -> Self {
+        use stagewright_store::request::conclusion::ConcludeRefused as No;
+
+        use crate::operator::Error;
+        match error {
+            Error::Refused(refused) => Self::usage(refused.to_string()),
+            Error::Task(refused) => refused.into(),
+            Error::Conclude(No::Store(error)) => error.into(),
+            // Somebody else was quicker, or is at it.
+            Error::Conclude(refused) => Self::later(format!("{refused}; look again, and try again")),
+        }
+    }
+}
+
 impl From<stagewright_repository::Error> for Failure {
     fn from(error: stagewright_repository::Error) -> Self {
         use stagewright_repository::Error;

@@ -66,7 +66,7 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Check for real what a run needs, and say how to mend what is missing
     Doctor(doctor::DoctorArgs),
-    /// Look at tasks, and take them out of a hold
+    /// Look at tasks; hold, resume, retry, move or cancel them
     #[command(subcommand)]
     Task(task::TaskCommand),
     /// Look at producers

@@ -1,12 +1,14 @@
-//! `task list|show|resume`: looks at tasks, and takes them out of a hold.
+//! `task list|show|hold|resume|retry|move|cancel`: looks at tasks, and tells the operator what a person wants of them.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use stagewright_engine::job::Run;
-use stagewright_engine::name::{RepoName, WorkItem};
+use stagewright_engine::name::{RepoName, StageName, WorkItem};
 use stagewright_engine::task::{Task, TaskState};
+use stagewright_engine::transition::Request;
 use stagewright_store::Store;
 use stagewright_store::request::task::{TaskFilter, TaskRefused, TaskStateKind};
 
@@ -17,6 +19,8 @@ use super::{Failure, Global};
 use crate::clock::{self, rfc3339};
 use crate::exit::Exit;
 use crate::host;
+use crate::operator::Operator;
+use crate::state::StateDir;
 
 /// How many tasks are read at once.
 const PAGE: u32 = 500;
@@ -30,9 +34,21 @@ pub(crate) enum TaskCommand {
     /// Show one task: its stage, its verdicts, its runs
     #[command(after_help = "Example:\n  stagewright task show SHOP-12")]
     Show(OneArgs),
+    /// Hold a task: it stays where it is until somebody resumes it
+    #[command(after_help = "Example:\n  stagewright task hold SHOP-12 --reason \"the release is frozen\"")]
+    Hold(HoldArgs),
     /// Take the hold off a task, so that its job is done again
     #[command(after_help = "Example:\n  stagewright task resume SHOP-12")]
     Resume(OneArgs),
+    /// Do a task's stage again, with all its attempts anew
+    #[command(after_help = "Example:\n  stagewright task retry SHOP-12")]
+    Retry(OneArgs),
+    /// Put a task at another stage, with all its attempts anew
+    #[command(after_help = "Example:\n  stagewright task move SHOP-12 --to review")]
+    Move(MoveArgs),
+    /// Give a task up; a job that runs is ended
+    #[command(after_help = "Example:\n  stagewright task cancel SHOP-12")]
+    Cancel(OneArgs),
 }
 
 /// Which tasks are listed.
@@ -57,6 +73,26 @@ pub(crate) struct OneArgs {
     repo: Option<RepoName>,
 }
 
+/// Which task, and why it is held.
+#[derive(Debug, Args)]
+pub(crate) struct HoldArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    /// Why, for whoever finds it held
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+/// Which task, and where it goes.
+#[derive(Debug, Args)]
+pub(crate) struct MoveArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    /// The stage
+    #[arg(long, value_name = "STAGE")]
+    to: StageName,
+}
+
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum StateArg {
     Active,
@@ -70,12 +106,58 @@ pub(crate) async fn task(global: &Global, command: &TaskCommand) -> Result<Exit,
     match command {
         TaskCommand::List(args) => list(&*store, args, global.json).await,
         TaskCommand::Show(args) => show(&*store, args, global.json).await,
+        TaskCommand::Hold(args) => {
+            let wish = Request::Hold { reason: args.reason.clone() };
+            self::wish(global, &store, &args.one, &wish).await
+        }
         TaskCommand::Resume(args) => resume(&*store, args, global.json).await,
+        TaskCommand::Retry(args) => wish(global, &store, args, &Request::Retry).await,
+        TaskCommand::Move(args) => {
+            let wish = Request::Move { to: args.to.clone() };
+            self::wish(global, &store, &args.one, &wish).await
+        }
+        TaskCommand::Cancel(args) => wish(global, &store, args, &Request::Cancel).await,
     }
 }
 
+/// Lets the operator carry a wish out, and tells what the task is then.
+async fn wish(
+    global: &Global,
+    store: &Arc<dyn Store>,
+    args: &OneArgs,
+    wish: &Request,
+) -> Result<Exit, Failure> {
+    let config = load(global)?;
+    let task = one(&**store, args).await?;
+    let repo = store.repo(&task.key.repo).await?;
+    let source = repo.map(|repo| repo.source).unwrap_or_default();
+    let pipeline = host::pipeline(&config, &source)?;
+    let state = StateDir::open(&host::state_location(&config)?)?;
+    let operator = Operator::start(Arc::clone(store), &state).await?;
+    let before = task.clone();
+    let done = operator.wish(&config, &pipeline, task, wish).await;
+    operator.end().await;
+    let task = done?;
+    if global.json {
+        print_json(&object(&task));
+        return Ok(Exit::Success);
+    }
+    let key = &task.key.work_item;
+    let text = match wish {
+        _ if task == before => format!("{key} is {} at {} already\n", self::state(&task), task.stage),
+        Request::Hold { .. } => {
+            format!("{key} is held at {}; `stagewright task resume {key}` lets it go on\n", task.stage)
+        }
+        Request::Cancel => format!("{key} is given up\n"),
+        Request::Retry => format!("{key} begins {} anew\n", task.stage),
+        Request::Move { .. } | Request::Resume => format!("{key} is at {} now\n", task.stage),
+    };
+    print(&text);
+    Ok(Exit::Success)
+}
+
 /// The store, if there is one: looking at tasks makes none.
-async fn open(global: &Global) -> Result<std::sync::Arc<dyn Store>, Failure> {
+async fn open(global: &Global) -> Result<Arc<dyn Store>, Failure> {
     let config = load(global)?;
     let path = host::state_location(&config)?.join("store.sqlite3");
     if !path.exists() {

@@ -8,8 +8,10 @@ pub(crate) mod artifact;
 mod grants;
 mod produce;
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use stagewright_capability::process::Shepherd;
 use stagewright_capability::{Cancel, Place};
@@ -38,6 +40,9 @@ use crate::clock;
 use crate::config::Config;
 use crate::installation::Installation;
 use crate::state::StateDir;
+
+/// How often a worker looks whether its job was overtaken.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Everything that a worker stands on.
 #[derive(Clone)]
@@ -126,7 +131,24 @@ impl Worker {
             self.clear_away(claimed).await;
             worked
         };
-        work.instrument(span).await
+        tokio::select! {
+            worked = work.instrument(span) => worked,
+            never = self.end_when_overtaken(claimed, &cancel) => match never {},
+        }
+    }
+
+    /// Looks whether the job is still ours, and ends its run when it is not: a person has moved or given up the task, or
+    /// a lease was forced. Nothing depends on it but the time that a stale run wastes: what it wants to write is refused.
+    async fn end_when_overtaken(&self, claimed: &Claimed, cancel: &Cancel) -> Infallible {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            // A store in trouble proves nothing.
+            let Ok(Some(task)) = self.store.task(&claimed.task.key).await else { continue };
+            if task.epoch != claimed.epoch {
+                cancel.cancel(Cause::Superseded);
+                return std::future::pending().await;
+            }
+        }
     }
 
     async fn produce(&self, job: &produce::Job<'_>, cancel: Cancel, observer: Arc<dyn Observer>) -> Left {
