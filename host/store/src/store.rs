@@ -54,6 +54,9 @@ pub trait Store: Send + Sync + 'static {
     /// The repository of this name.
     async fn repo(&self, name: &RepoName) -> Result<Option<Repo>, Error>;
 
+    /// Every repository, by name.
+    async fn repos(&self) -> Result<Vec<Repo>, Error>;
+
     /// Begins a task. One that exists is answered as it is.
     async fn add_task(&self, task: NewTask) -> Result<Task, TaskRefused>;
 

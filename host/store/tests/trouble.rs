@@ -122,7 +122,8 @@ async fn two_processes_share_the_jobs_without_taking_one_twice() {
         let instance = register(&store).await;
         let producer = ProducerName::new("test-runner").unwrap();
         loop {
-            let lanes = vec![Lane { stage: testing(), producer: producer.clone(), limit: u32::MAX }];
+            let lanes =
+                vec![Lane { stage: testing(), repos: None, producer: producer.clone(), limit: u32::MAX }];
             let run = RunId::new(Uuid::now_v7());
             let claim = ClaimNext { instance, run, now: NOW, host_limit: u32::MAX, lanes };
             let Some(claimed) = store.claim_next(claim).await.unwrap() else { return };

@@ -2,7 +2,7 @@
 
 use stagewright_engine::identity::{Epoch, InstanceId, JobId, RunId, TaskKey};
 use stagewright_engine::job::Job;
-use stagewright_engine::name::{CommitId, ProducerName, StageName};
+use stagewright_engine::name::{CommitId, ProducerName, RepoName, StageName};
 use stagewright_engine::task::Task;
 use stagewright_engine::time::Timestamp;
 
@@ -106,11 +106,14 @@ pub struct ClaimNext {
     pub lanes: Vec<Lane>,
 }
 
-/// The jobs of one stage, and the limit that they are under.
+/// The jobs of one stage in some repositories, and the limit that they are under. Which producer a stage has can
+/// differ from one repository to the next: by their pipelines, and by the scope of a producer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lane {
     /// The stage.
     pub stage: StageName,
+    /// The repositories; `None` for all.
+    pub repos: Option<Vec<RepoName>>,
     /// The producer that its jobs run on.
     pub producer: ProducerName,
     /// How many jobs of this producer may run at once.

@@ -30,6 +30,7 @@ const LIVE: &str = "jobs.state IN ('queued', 'running', 'deferred', 'held', 'fin
 const NEXT_DUE: &str = "jobs.stage = ?1 AND jobs.state IN ('queued', 'deferred') \
                         AND (jobs.state = 'queued' OR jobs.due <= ?2) \
                         AND tasks.stage = jobs.stage AND tasks.state = 'active' \
+                        AND (?3 IS NULL OR tasks.repo IN (SELECT value FROM json_each(?3))) \
                         AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.task = jobs.task) \
                         ORDER BY jobs.due, jobs.id LIMIT 1";
 const RUNNING: &str = "SELECT count(*) FROM jobs WHERE state = 'running'";
@@ -243,9 +244,10 @@ pub(super) fn claim_next(batch: &mut Batch<'_>, claim: &ClaimNext) -> Step<Optio
         }
         // The index `jobs_due` gives the oldest of a stage at once, however many have ended. A task in whose
         // region somebody is has to wait, and one that has moved on has no waiting job.
+        let repos = lane.repos.as_ref().map(columns::to_json).transpose()?;
         let due = conn
             .prepare_cached(&format!("{SELECT} WHERE {NEXT_DUE}"))?
-            .query_row(params![lane.stage.as_str(), claim.now.as_millis()], read)
+            .query_row(params![lane.stage.as_str(), claim.now.as_millis(), repos], read)
             .optional()?;
         if let Some(due) = due
             && oldest.as_ref().is_none_or(|(best, _)| (due.due, due.job.id) < (best.due, best.job.id))

@@ -123,6 +123,10 @@ impl Store for SqliteStore {
         self.readers.read(move |conn| Ok(repo::get(conn, &name)?)).await
     }
 
+    async fn repos(&self) -> Result<Vec<Repo>, Error> {
+        self.readers.read(|conn| Ok(repo::all(conn)?)).await
+    }
+
     async fn add_task(&self, task: NewTask) -> Result<Task, TaskRefused> {
         self.writer.write(move |batch| task::add(batch, &task)).await
     }

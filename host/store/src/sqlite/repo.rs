@@ -39,6 +39,12 @@ pub(super) fn get(conn: &Connection, name: &RepoName) -> rusqlite::Result<Option
         .optional()
 }
 
+pub(super) fn all(conn: &Connection) -> rusqlite::Result<Vec<Repo>> {
+    conn.prepare_cached("SELECT name, source, created, updated FROM repos ORDER BY name")?
+        .query_map([], read)?
+        .collect()
+}
+
 fn read(row: &Row<'_>) -> rusqlite::Result<Repo> {
     let source: Vec<u8> = row.get(1)?;
     Ok(Repo {

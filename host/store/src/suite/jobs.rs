@@ -2,13 +2,14 @@
 
 use stagewright_engine::identity::InstanceId;
 use stagewright_engine::job::JobState;
-use stagewright_engine::name::ProducerName;
+use stagewright_engine::name::{ProducerName, RepoName};
 use stagewright_engine::time::{Span, Timestamp};
 use uuid::Uuid;
 
 use super::Place;
 use super::world::{World, commit, key, new_job_id, run_of, stage};
 use crate::request::job::{ClaimRefused, Due, EnqueueRefused, Lane, Limits};
+use crate::request::repo::NewRepo;
 
 pub async fn a_second_job_for_a_task_is_answered_with_the_live_one(place: &dyn Place) {
     let world = World::new(place).await;
@@ -168,7 +169,7 @@ pub async fn a_producer_at_its_limit_does_not_hold_up_the_others(place: &dyn Pla
     let both = || {
         let mut claim = world.next_claim(1);
         let producer = ProducerName::new("llm").unwrap();
-        claim.lanes.push(Lane { stage: stage("review"), producer, limit: 1 });
+        claim.lanes.push(Lane { stage: stage("review"), repos: None, producer, limit: 1 });
         claim
     };
     let first = world.store.claim_next(both()).await.unwrap().unwrap();
@@ -208,4 +209,30 @@ pub async fn a_queued_job_is_due_though_the_clock_was_set_back(place: &dyn Place
     let mut claim = world.next_claim(9);
     claim.now = Timestamp::from_millis(0);
     assert_eq!(world.store.claim_next(claim).await.unwrap().unwrap().job.id, job.id);
+}
+
+pub async fn a_worker_takes_only_jobs_of_the_repositories_of_its_lane(place: &dyn Place) {
+    let world = World::new(place).await;
+    let elsewhere = RepoName::new("elsewhere").unwrap();
+    let repo = NewRepo { name: elsewhere.clone(), source: "/srv/elsewhere".into(), now: world.now() };
+    world.store.put_repo(repo).await.unwrap();
+    let mut other = world.new_task("ORCH-1");
+    other.key.repo = elsewhere.clone();
+    let other = world.store.add_task(other).await.unwrap().key;
+    world.enqueue().await;
+    let job = world.store.enqueue(world.new_job(&other)).await.unwrap();
+    let names: Vec<_> = world.store.repos().await.unwrap().into_iter().map(|repo| repo.name).collect();
+    assert_eq!(names, [elsewhere.clone(), world.task.repo.clone()]);
+
+    let claim = |repos: &[&RepoName]| {
+        let mut claim = world.next_claim(9);
+        claim.lanes[0].repos = Some(repos.iter().map(|&name| name.clone()).collect());
+        claim
+    };
+    // The other one was queued last.
+    let first = world.store.claim_next(claim(&[&elsewhere])).await.unwrap().unwrap();
+    assert_eq!(first.job.id, job.id);
+    assert_eq!(world.store.claim_next(claim(&[])).await.unwrap(), None);
+    let both = world.store.claim_next(claim(&[&elsewhere, &world.task.repo])).await.unwrap().unwrap();
+    assert_eq!(both.task.key, world.task);
 }

@@ -64,7 +64,8 @@ macro_rules! store_suite {
                 a_producer_at_its_limit_does_not_hold_up_the_others
                 the_oldest_due_job_is_claimed_first
                 a_queued_job_is_due_though_the_clock_was_set_back
-                a_task_in_somebodys_region_is_passed_over;
+                a_task_in_somebodys_region_is_passed_over
+                a_worker_takes_only_jobs_of_the_repositories_of_its_lane;
             runs:
                 a_deferral_keeps_the_jobs_id_and_gives_the_next_run_its_own
                 a_held_run_holds_its_task

@@ -182,6 +182,7 @@ impl World {
             host_limit: 1_000,
             lanes: vec![Lane {
                 stage: stage("testing"),
+                repos: None,
                 producer: ProducerName::new("test-runner").unwrap(),
                 limit,
             }],
