@@ -10,6 +10,7 @@ use stagewright_capability::harden;
 use stagewright_capability::process::Shepherd;
 use stagewright_engine::identity::InstanceId;
 use stagewright_engine::instance::Instance;
+use stagewright_engine::name::{InvalidName, RepoName};
 use stagewright_engine::pipeline::{self, Pipeline};
 use stagewright_repository::Repositories;
 use stagewright_repository::git::{self, Git};
@@ -23,7 +24,7 @@ use crate::installation::{self, Installation};
 use crate::instance::{self, Alive};
 use crate::recovery::{self, TakenOver};
 use crate::state::{self, StateDir};
-use crate::worker::Worker;
+use crate::worker::{NextJob, Worker};
 
 /// A running instance.
 pub struct Host {
@@ -96,10 +97,38 @@ pub async fn git(config: &Config) -> Result<Git, git::Error> {
 /// one. Never one from the repository itself.
 pub fn pipeline(config: &Config, folder: &Path) -> Result<Pipeline, Error> {
     let own = config.repo_at(folder).and_then(|name| config.repo(name).repo.pipeline);
-    let Some(path) = &own.or_else(|| config.pipeline.file.clone()) else { return Ok(Pipeline::embedded()?) };
+    match own.or_else(|| config.pipeline.file.clone()) {
+        Some(file) => pipeline_file(&file),
+        None => Ok(Pipeline::embedded()?),
+    }
+}
+
+/// The pipeline in a file.
+pub(crate) fn pipeline_file(path: &Path) -> Result<Pipeline, Error> {
     let text = std::fs::read_to_string(path)
-        .map_err(|error| Error::PipelineFile { path: path.clone(), reason: error.to_string() })?;
+        .map_err(|error| Error::PipelineFile { path: path.to_owned(), reason: error.to_string() })?;
     Ok(Pipeline::parse(&path.display().to_string(), &text)?)
+}
+
+/// The repository's name: the configured one, else its folder's name with a mark of its path, so that two
+/// folders of one name are two repositories.
+pub fn repo_name(config: &Config, repo: &Path) -> Result<RepoName, InvalidName> {
+    if let Some(name) = config.repo_at(repo) {
+        return Ok(name.clone());
+    }
+    let path = repo.canonicalize().unwrap_or_else(|_| repo.to_owned());
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '-' };
+    let folder = path.file_name().unwrap_or_default().to_string_lossy();
+    let folder: String = folder.trim_end_matches(".git").chars().take(40).map(plain).collect();
+    let folder = folder.trim_start_matches(['-', '_']);
+    let folder = if folder.is_empty() { "repository" } else { folder };
+    let digest = {
+        use sha2::Digest as _;
+        use std::os::unix::ffi::OsStrExt as _;
+        sha2::Sha256::digest(path.as_os_str().as_bytes())
+    };
+    let mark: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    RepoName::new(format!("{folder}-{mark}"))
 }
 
 /// Opens the store in this file.
@@ -140,6 +169,8 @@ impl Host {
             sandbox,
             shepherd,
             instance: id,
+            // `run` does one stage only.
+            next_job: NextJob::Leave,
         };
         Ok(Self { worker, repositories, taken_over, alive })
     }

@@ -6,6 +6,7 @@
 //! its new stage ([`worker`]). It decides nothing about a task by itself and writes a stage only through
 //! the store's one function.
 
+pub mod actor;
 pub mod cli;
 pub mod clock;
 pub mod component;

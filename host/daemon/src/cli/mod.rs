@@ -14,6 +14,7 @@ mod progress;
 mod run;
 mod run_report;
 mod run_text;
+mod serve;
 mod setting;
 mod task;
 mod trial;
@@ -62,6 +63,8 @@ pub(crate) struct Global {
 enum Command {
     /// Do one stage for one work item of a local repository
     Run(run::RunArgs),
+    /// Work on the queue until told to stop: the daemon
+    Serve(serve::ServeArgs),
     /// Show what this does on a small project that it makes
     Demo(demo::DemoArgs),
     /// Check for real what a run needs, and say how to mend what is missing
@@ -88,7 +91,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run_from(args: impl IntoIterator<Item = OsString>) -> Exit {
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match Cli::try_parse_from(settings_first(args)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are asked for and go to standard output; everything else is wrong use.
@@ -107,10 +110,36 @@ fn run_from(args: impl IntoIterator<Item = OsString>) -> Exit {
     }
 }
 
+/// Puts every `--set` before the command. clap takes those behind the command *instead* of those before it, and a setting
+/// that is silently lost is worse than one that is refused.
+fn settings_first(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut args = args.into_iter();
+    let mut first: Vec<OsString> = args.next().into_iter().collect();
+    let mut rest = Vec::new();
+    while let Some(arg) = args.next() {
+        if arg == "--" {
+            rest.push(arg);
+            break;
+        }
+        if arg == "--set" {
+            first.push(arg);
+            first.extend(args.next());
+        } else if arg.to_str().is_some_and(|arg| arg.starts_with("--set=")) {
+            first.push(arg);
+        } else {
+            rest.push(arg);
+        }
+    }
+    first.extend(rest);
+    first.extend(args);
+    first
+}
+
 fn dispatch(cli: Cli) -> Result<Exit, Failure> {
     let Cli { global, command } = cli;
     match command {
         Command::Run(args) => block_on(run::run(&global, &args)),
+        Command::Serve(args) => block_on(serve::serve(&global, &args)),
         Command::Demo(args) => block_on(demo::demo(&global, &args)),
         Command::Doctor(args) => block_on(doctor::doctor(&global, &args)),
         Command::Task(command) => block_on(task::task(&global, &command)),
@@ -136,6 +165,19 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn settings_before_and_behind_the_command_all_hold() {
+        let args = "stagewright --set a.b=1 task --set=c.d=2 list --set e.f=3 --json -- --set g.h=4";
+        let sorted = settings_first(args.split(' ').map(OsString::from));
+        let text: Vec<&str> = sorted.iter().filter_map(|arg| arg.to_str()).collect();
+        assert_eq!(
+            text.join(" "),
+            "stagewright --set a.b=1 --set=c.d=2 --set e.f=3 task list --json -- --set g.h=4"
+        );
+        let cli = Cli::try_parse_from(&sorted[..sorted.len() - 3]).unwrap();
+        assert_eq!(cli.global.set.len(), 3);
     }
 
     #[test]

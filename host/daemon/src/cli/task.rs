@@ -1,16 +1,22 @@
-//! `task list|show|hold|resume|retry|move|cancel`: looks at tasks, and tells the operator what a person wants of them.
+//! `task add|list|show|hold|resume|retry|move|cancel`: looks at tasks, and tells the operator what a person wants of them.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use stagewright_engine::identity::{JobId, TaskKey};
 use stagewright_engine::job::Run;
-use stagewright_engine::name::{RepoName, StageName, WorkItem};
+use stagewright_engine::name::{BranchName, RepoName, StageName, WorkItem};
 use stagewright_engine::task::{Task, TaskState};
 use stagewright_engine::transition::Request;
+use stagewright_repository::Repositories;
+use stagewright_repository::source::Source;
 use stagewright_store::Store;
-use stagewright_store::request::task::{TaskFilter, TaskRefused, TaskStateKind};
+use stagewright_store::request::job::{EnqueueRefused, NewJob};
+use stagewright_store::request::repo::NewRepo;
+use stagewright_store::request::task::{NewTask, ObserveHead, TaskFilter, TaskRefused, TaskStateKind};
 
 use super::config_command::load;
 use super::output::{print, print_json};
@@ -28,6 +34,11 @@ const PAGE: u32 = 500;
 /// What can be asked of tasks.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TaskCommand {
+    /// Begin a task: its first stage is queued for the daemon
+    #[command(
+        after_help = "Examples:\n  stagewright task add SHOP-12 --repo .\n  stagewright task add SHOP-12 --repo ~/shop --branch feature/basket --stage testing"
+    )]
+    Add(AddArgs),
     /// List tasks
     #[command(after_help = "Examples:\n  stagewright task list\n  stagewright task list --state held --json")]
     List(ListArgs),
@@ -49,6 +60,23 @@ pub(crate) enum TaskCommand {
     /// Give a task up; a job that runs is ended
     #[command(after_help = "Example:\n  stagewright task cancel SHOP-12")]
     Cancel(OneArgs),
+}
+
+/// A new task.
+#[derive(Debug, Args)]
+pub(crate) struct AddArgs {
+    /// The work item's key in the tracker, such as SHOP-12
+    #[arg(value_name = "KEY")]
+    work_item: WorkItem,
+    /// The repository: its checkout, or a bare one
+    #[arg(long, value_name = "FOLDER")]
+    repo: PathBuf,
+    /// The branch of the work [default: the one that is checked out]
+    #[arg(long, value_name = "BRANCH")]
+    branch: Option<BranchName>,
+    /// The stage to begin with [default: the pipeline's first]
+    #[arg(long, value_name = "STAGE")]
+    stage: Option<StageName>,
 }
 
 /// Which tasks are listed.
@@ -102,8 +130,13 @@ enum StateArg {
 }
 
 pub(crate) async fn task(global: &Global, command: &TaskCommand) -> Result<Exit, Failure> {
+    if let TaskCommand::Add(args) = command {
+        return add(global, args).await;
+    }
     let store = open(global).await?;
     match command {
+        // Answered above: it may be the first that needs a store.
+        TaskCommand::Add(args) => add(global, args).await,
         TaskCommand::List(args) => list(&*store, args, global.json).await,
         TaskCommand::Show(args) => show(&*store, args, global.json).await,
         TaskCommand::Hold(args) => {
@@ -118,6 +151,67 @@ pub(crate) async fn task(global: &Global, command: &TaskCommand) -> Result<Exit,
         }
         TaskCommand::Cancel(args) => wish(global, &store, args, &Request::Cancel).await,
     }
+}
+
+/// Begins a task and queues its first job. Added again, it is told as it is.
+async fn add(global: &Global, args: &AddArgs) -> Result<Exit, Failure> {
+    let config = load(global)?;
+    let pipeline = host::pipeline(&config, &args.repo)?;
+    let first = pipeline.stages().first().map(|stage| &stage.name);
+    let stage = match args.stage.as_ref().or(first) {
+        Some(stage) if pipeline.work(stage).is_some() => stage.clone(),
+        Some(stage) => {
+            let near = pipeline.nearest(stage.as_str()).filter(|near| *near != stage);
+            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            return Err(Failure::usage(format!("the pipeline has no stage `{stage}` with work in it{near}")));
+        }
+        None => return Err(Failure::usage("the pipeline has no stages")),
+    };
+    let git = host::git(&config).await?;
+    let source = Source::find(&git, &args.repo).await?;
+    let location = host::state_location(&config)?;
+    crate::state::outside_of(&location, &source.top)?;
+    let state = StateDir::open(&location)?;
+    let store = host::open_store(state.store()).await?;
+    state.make_parts()?;
+    let name = host::repo_name(&config, &args.repo)?;
+    let bare = Repositories::new(git, &state.repos())?.open(&name, &args.repo).await?;
+    let branch = match (&args.branch, bare.source().branch()) {
+        (Some(branch), _) | (None, Some(branch)) => branch.clone(),
+        (None, None) => {
+            let message =
+                format!("{} has no branch checked out; name one with --branch", args.repo.display());
+            return Err(Failure::usage(message));
+        }
+    };
+    let head = bare.head(&branch).await?;
+    let now = clock::now();
+    store.put_repo(NewRepo { name: name.clone(), source: source.top.clone(), now }).await?;
+    let key = TaskKey { repo: name, work_item: args.work_item.clone() };
+    let known = store.task(&key).await?;
+    let new = NewTask { key: key.clone(), stage: stage.clone(), branch, now };
+    let task = store.add_task(new).await?;
+    let text = match known {
+        Some(task) => {
+            format!("{} is a task already: {} at {}\n", key.work_item, state_word(&task), task.stage)
+        }
+        None => {
+            store.observe_head(ObserveHead { task: key.clone(), head: head.clone(), now }).await?;
+            let job = NewJob { id: JobId::new(clock::new_id()), task: key.clone(), stage, commit: head, now };
+            match store.enqueue(job).await {
+                Ok(_) => {}
+                Err(EnqueueRefused::Store(error)) => return Err(error.into()),
+                Err(refused) => return Err(Failure::later(format!("{key}: {refused}; look again"))),
+            }
+            format!("{} begins at {}, on {}\n", key.work_item, task.stage, task.branch)
+        }
+    };
+    if global.json {
+        print_json(&object(&store.task(&key).await?.unwrap_or(task)));
+    } else {
+        print(&text);
+    }
+    Ok(Exit::Success)
 }
 
 /// Lets the operator carry a wish out, and tells what the task is then.
@@ -144,7 +238,7 @@ async fn wish(
     }
     let key = &task.key.work_item;
     let text = match wish {
-        _ if task == before => format!("{key} is {} at {} already\n", self::state(&task), task.stage),
+        _ if task == before => format!("{key} is {} at {} already\n", state_word(&task), task.stage),
         Request::Hold { .. } => {
             format!("{key} is held at {}; `stagewright task resume {key}` lets it go on\n", task.stage)
         }
@@ -205,7 +299,7 @@ async fn list(store: &dyn Store, args: &ListArgs, json: bool) -> Result<Exit, Fa
             text,
             "{:width$}  {:9}  {:14}  {}  {} ago{}",
             task.key.work_item.as_str(),
-            state(task),
+            state_word(task),
             task.stage.as_str(),
             task.key.repo,
             clock::now().since(task.updated),
@@ -242,7 +336,7 @@ async fn show(store: &dyn Store, args: &OneArgs, json: bool) -> Result<Exit, Fai
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(text, "  {name:10} {value}");
     };
-    line("state", state(&task));
+    line("state", state_word(&task));
     line("stage", task.stage.as_str());
     line("branch", task.branch.as_str());
     line("head", task.head.as_ref().map_or("not seen yet", |head| head.as_str()));
@@ -274,7 +368,7 @@ async fn resume(store: &dyn Store, args: &OneArgs, json: bool) -> Result<Exit, F
             return Err(Failure::usage(format!(
                 "{} is not held: it is {} at {}",
                 task.key,
-                state(&task),
+                state_word(&task),
                 task.stage
             )));
         }
@@ -314,7 +408,7 @@ async fn one(store: &dyn Store, args: &OneArgs) -> Result<Task, Failure> {
     }
 }
 
-fn state(task: &Task) -> &'static str {
+fn state_word(task: &Task) -> &'static str {
     match task.state {
         TaskState::Active => "active",
         TaskState::Held(_) => "held",
@@ -341,7 +435,7 @@ fn object(task: &Task) -> Value {
     json!({
         "work_item": task.key.work_item,
         "repo": task.key.repo,
-        "state": state(task),
+        "state": state_word(task),
         "stage": task.stage,
         "epoch": task.epoch,
         "branch": task.branch,

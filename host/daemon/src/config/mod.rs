@@ -35,8 +35,8 @@ pub use self::problem::{Error, Place, Problem};
 pub use self::reader::Shown;
 use self::reader::{Collected, Reader};
 use self::sections::{
-    Git, Grants, Isolation, Jobs, Limits, Log, Pipeline, ProbeGrant, ProcessGrant, RepoTestRunner, Sandbox,
-    Setup, State, Suite, TestRunner, TransitionLease,
+    Git, Grants, Isolation, Jobs, Limits, Log, Pipeline, ProbeGrant, ProcessGrant, Reconciler,
+    RepoTestRunner, Sandbox, Setup, State, Suite, TestRunner, TransitionLease,
 };
 pub use self::show::Style;
 pub use self::value::{Opaque, Program, Seconds, Secrets, Setting};
@@ -77,6 +77,8 @@ pub struct Config {
     pub jobs: Jobs,
     /// The transition lease.
     pub transition_lease: TransitionLease,
+    /// The reconciler's schedule.
+    pub reconciler: Reconciler,
     /// Scope and retries of the test-runner.
     pub test_runner: TestRunner,
     /// How suites are run, for every repository.
@@ -228,6 +230,7 @@ impl Config {
             limits: reader.section("limits", None),
             jobs: reader.section("jobs", None),
             transition_lease: reader.section("transition_lease", None),
+            reconciler: reader.section("reconciler", None),
             test_runner: reader.section("test_runner", None),
             suite: reader.section("test_runner", None),
             setup: reader.section("test_runner.setup", None),

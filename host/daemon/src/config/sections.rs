@@ -21,6 +21,7 @@ pub(super) fn all() -> Vec<Declared> {
         Limits::declare("limits"),
         Jobs::declare("jobs"),
         TransitionLease::declare("transition_lease"),
+        Reconciler::declare("reconciler"),
         TestRunner::declare("test_runner"),
         Suite::declare("test_runner"),
         Setup::declare("test_runner.setup"),
@@ -86,6 +87,8 @@ section! {
         transition_s: Seconds = Seconds(1_500), within 0..=(7 * DAY);
         /// How long processes have to end once they are told to.
         grace_s: Seconds = Seconds(10), within 0..=3_600;
+        /// How long the daemon, told to stop, waits for running jobs before it ends them and puts them back into the queue.
+        drain_s: Seconds = Seconds(60), within 0..=DAY;
         /// The age at which a job is taken from whoever holds it, whatever its owner says. It must exceed the longest run
         /// of any producer plus `transition_s` plus `grace_s`. If it is not set: that sum and a quarter more.
         max_age_s: Option<Seconds>, within 1..=(30 * DAY);
@@ -99,6 +102,14 @@ section! {
         enabled: bool = true;
         /// The repositories that it holds for: `*` for all. Empty: those with `self_hosting`.
         repos: Vec<String> = vec!["*".to_owned()];
+    }
+}
+
+section! {
+    /// The reconciler of the daemon: it compares tasks with their branches, and queues what a lost signal left out.
+    Reconciler {
+        /// How often it looks.
+        every_s: Seconds = Seconds(30), within 1..=DAY;
     }
 }
 

@@ -16,9 +16,9 @@ use std::time::Duration;
 use stagewright_capability::process::Shepherd;
 use stagewright_capability::{Cancel, Place};
 use stagewright_engine::budget::DeferralBudget;
-use stagewright_engine::identity::{Epoch, InstanceId};
+use stagewright_engine::identity::{Epoch, InstanceId, JobId};
 use stagewright_engine::ledger::Ledger;
-use stagewright_engine::name::{ProducerName, RepoName};
+use stagewright_engine::name::{ProducerName, RepoName, StageName};
 use stagewright_engine::outcome::{Cause, Fault, Judgement, Outcome};
 use stagewright_engine::pipeline::Pipeline;
 use stagewright_engine::task::{StageVerdict, Task};
@@ -31,7 +31,7 @@ use stagewright_store::request::artifact::Artifact;
 use stagewright_store::request::conclusion::{
     Attempts, Becomes, ConcludeRefused, Conclusion, Ownership, StageChange,
 };
-use stagewright_store::request::job::{Claimed, Deference};
+use stagewright_store::request::job::{Claimed, Deference, NewJob};
 use stagewright_store::request::run::{Attachment, EndRefused, EndRun, RunEnding};
 
 use tracing::Instrument as _;
@@ -63,6 +63,17 @@ pub struct Worker {
     pub shepherd: Shepherd,
     /// This instance.
     pub instance: InstanceId,
+    /// What becomes of the stage that follows.
+    pub next_job: NextJob,
+}
+
+/// Whether the job of the stage that follows is queued with the transition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextJob {
+    /// It is: whoever takes jobs goes on.
+    Queue,
+    /// It is left to whoever asks for it.
+    Leave,
 }
 
 /// What a claimed job came to.
@@ -253,8 +264,7 @@ impl Worker {
         let becomes = match (&to.hold, to.arrives) {
             (Some(hold), _) => Becomes::Held(hold.clone()),
             (None, true) => Becomes::Done,
-            // The next stage's job is queued by whoever drives it: `run` does one stage only.
-            (None, false) => Becomes::Active { next_job: None },
+            (None, false) => Becomes::Active { next_job: self.next_job(claimed, &to.to, now) },
         };
         StageChange {
             task: claimed.task.key.clone(),
@@ -269,6 +279,28 @@ impl Worker {
             events: Vec::new(),
             now,
         }
+    }
+
+    /// The job of the stage that follows, for the commit that was examined.
+    fn next_job(&self, claimed: &Claimed, stage: &StageName, now: Timestamp) -> Option<NewJob> {
+        let queued = self.next_job == NextJob::Queue && self.pipeline.work(stage).is_some();
+        queued.then(|| NewJob {
+            id: JobId::new(clock::new_id()),
+            task: claimed.task.key.clone(),
+            stage: stage.clone(),
+            commit: claimed.job.commit.clone(),
+            now,
+        })
+    }
+
+    /// Ends a claimed job whose work could not even be begun.
+    pub(crate) async fn give_back(
+        &self,
+        claimed: &Claimed,
+        producer: &ProducerName,
+        outcome: Outcome,
+    ) -> Result<Worked, Error> {
+        self.conclude(claimed, producer, Left { outcome, ledger: Ledger::default(), artifact: None }).await
     }
 
     /// The right to write a stage in one transaction, by the operator's word on leases (O8).

@@ -3,12 +3,12 @@
 //! Each step can end the call: the task is held, is elsewhere, or somebody else is at it. Then nothing is
 //! done, and the report says where the task is.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use stagewright_engine::identity::{JobId, RunId, TaskKey};
 use stagewright_engine::job::JobState;
-use stagewright_engine::name::{CommitId, ProducerName, RepoName};
+use stagewright_engine::name::{CommitId, ProducerName};
 use stagewright_engine::outcome::{Fault, Tally};
 use stagewright_engine::task::{Task, TaskState};
 use stagewright_engine::transition::{self, AfterPush, AfterRequest, PersonMove};
@@ -23,8 +23,7 @@ use crate::cli::Failure;
 use crate::cli::progress::Progress;
 use crate::cli::run_report::{RunOutcome, RunReport};
 use crate::clock;
-use crate::config::Config;
-use crate::host::Host;
+use crate::host::{self, Host};
 
 /// A job that is ours, or the end of the call.
 pub(super) enum Submitted {
@@ -42,7 +41,7 @@ pub(super) async fn submit(
 ) -> Result<Submitted, Failure> {
     let worker = &host.worker;
     let store = &worker.store;
-    let repo = repo_name(&worker.config, &request.repo)?;
+    let repo = host::repo_name(&worker.config, &request.repo)?;
     progress.step(&format!("copying {}", request.repo.display()));
     let bare = host.repositories.open(&repo, &request.repo).await?;
     let source = bare.source();
@@ -247,25 +246,4 @@ fn ended(request: &Request, task: &Task, outcome: RunOutcome, fault: Option<Faul
         tally: Tally::default(),
         duration_ms: 0,
     }))
-}
-
-/// The repository's name: the configured one, else its folder's name with a mark of its path, so that two
-/// folders of one name are two repositories.
-fn repo_name(config: &Config, repo: &Path) -> Result<RepoName, Failure> {
-    if let Some(name) = config.repo_at(repo) {
-        return Ok(name.clone());
-    }
-    let path = repo.canonicalize().unwrap_or_else(|_| repo.to_owned());
-    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '-' };
-    let folder = path.file_name().unwrap_or_default().to_string_lossy();
-    let folder: String = folder.trim_end_matches(".git").chars().take(40).map(plain).collect();
-    let folder = folder.trim_start_matches(['-', '_']);
-    let folder = if folder.is_empty() { "repository" } else { folder };
-    let digest = {
-        use sha2::Digest as _;
-        use std::os::unix::ffi::OsStrExt as _;
-        sha2::Sha256::digest(path.as_os_str().as_bytes())
-    };
-    let mark: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    Ok(RepoName::new(format!("{folder}-{mark}"))?)
 }

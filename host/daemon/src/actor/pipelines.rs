@@ -1,0 +1,74 @@
+//! Which pipeline a repository has, and who produces its stages (E1, P4).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use stagewright_engine::name::{ProducerName, RepoName};
+use stagewright_engine::pipeline::{Pipeline, Work};
+use stagewright_store::request::job::Lane;
+use stagewright_store::request::repo::Repo;
+
+use crate::config::{Config, TEST_RUNNER};
+use crate::host;
+
+/// The pipelines of the configured repositories, and everybody's.
+#[derive(Clone)]
+pub struct Pipelines {
+    config: Arc<Config>,
+    general: Arc<Pipeline>,
+    own: BTreeMap<RepoName, Arc<Pipeline>>,
+}
+
+impl Pipelines {
+    /// Reads all of them, so that one that can't be used is told at the start.
+    pub fn read(config: &Arc<Config>) -> Result<Self, host::Error> {
+        // No folder has this path, so it is everybody's pipeline.
+        let general = Arc::new(host::pipeline(config, Path::new(""))?);
+        let mut own = BTreeMap::new();
+        for (name, repo) in &config.repos {
+            if let Some(file) = &repo.repo.pipeline {
+                own.insert(name.clone(), Arc::new(host::pipeline_file(file)?));
+            }
+        }
+        Ok(Self { config: Arc::clone(config), general, own })
+    }
+
+    /// The pipeline of a repository.
+    pub fn of(&self, repo: &RepoName) -> &Arc<Pipeline> {
+        self.own.get(repo).unwrap_or(&self.general)
+    }
+
+    /// Who does a stage's work for a repository: its producer, or the fallback where the operator has switched the
+    /// test-runner off for it (P4). `None` if it is off and there is no fallback.
+    pub fn producer(&self, repo: &RepoName, work: &Work) -> Option<ProducerName> {
+        let runner = &self.config.test_runner;
+        let off = work.producer.as_str() == TEST_RUNNER
+            && !(runner.enabled && self.config.covers(&runner.repos, repo));
+        if off { work.fallback.clone() } else { Some(work.producer.clone()) }
+    }
+
+    /// What a worker of this host takes: for each stage and producer, the repositories for which they go together.
+    pub fn lanes(&self, repos: &[Repo]) -> Vec<Lane> {
+        let mut lanes: Vec<Lane> = Vec::new();
+        for repo in repos {
+            for stage in self.of(&repo.name).stages() {
+                let Some(work) = &stage.work else { continue };
+                let Some(producer) = self.producer(&repo.name, work) else { continue };
+                let same = |lane: &&mut Lane| lane.stage == stage.name && lane.producer == producer;
+                if let Some(lane) = lanes.iter_mut().find(same) {
+                    lane.repos.get_or_insert_default().push(repo.name.clone());
+                    continue;
+                }
+                let limit = self.config.producers.get(&producer).and_then(|producer| producer.producer.jobs);
+                lanes.push(Lane {
+                    stage: stage.name.clone(),
+                    repos: Some(vec![repo.name.clone()]),
+                    producer,
+                    limit: limit.unwrap_or(u32::MAX),
+                });
+            }
+        }
+        lanes
+    }
+}

@@ -1,0 +1,181 @@
+//! The worker pool: takes due jobs as long as the limits allow, and works on each in a task of its own (J1, J2).
+//!
+//! How many run at once is counted in the store, so that a second process on it agrees. The pool owns no queue and
+//! remembers nothing: a job that it lost is one that the reconciler or the next start finds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stagewright_capability::Cancel;
+use stagewright_engine::identity::RunId;
+use stagewright_engine::name::ProducerName;
+use stagewright_engine::outcome::{Cause, Fault, Outcome};
+use stagewright_repository::{Bare, Repositories};
+use stagewright_sandbox::{Level, Observer};
+use stagewright_store::request::job::{ClaimNext, Claimed};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use super::Pipelines;
+use super::stop::{Phase, Stop};
+use crate::clock;
+use crate::worker::{self, NextJob, Worked, Worker};
+
+/// How soon it looks into the queue without being told: another process may have put something there, and a deferred
+/// job becomes due by itself.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Hears how jobs end.
+pub trait Ends: Send + Sync + 'static {
+    /// A job has ended: what it came to, or why that could not be written down.
+    fn ended(&self, claimed: &Claimed, producer: &ProducerName, worked: &Result<Worked, worker::Error>);
+}
+
+/// Everything that the pool stands on.
+pub struct Pool {
+    /// What each job is done with; its pipeline is the repository's.
+    pub worker: Worker,
+    /// The host's copies.
+    pub repositories: Arc<Repositories>,
+    /// Who does what.
+    pub pipelines: Pipelines,
+    /// Told when there is something in the queue.
+    pub queued: Arc<Notify>,
+    /// Asks the reconciler to look: a job ended that leaves its task without one.
+    pub look: Arc<Notify>,
+    /// Hears how jobs end.
+    pub ends: Arc<dyn Ends>,
+}
+
+impl Pool {
+    /// Works until the daemon ends and nothing runs any more.
+    pub async fn run(self, stop: Stop) {
+        let pool = Arc::new(self);
+        let mut running = JoinSet::new();
+        let mut cancels: BTreeMap<RunId, Cancel> = BTreeMap::new();
+        loop {
+            while stop.phase() == Phase::Running {
+                let Some((claimed, producer)) = pool.claim().await else { break };
+                let (cancel, pool) = (Cancel::new(), Arc::clone(&pool));
+                let run = worker::run_of(&claimed);
+                cancels.insert(run, cancel.clone());
+                running.spawn(async move {
+                    let worked = pool.work(&claimed, &producer, cancel).await;
+                    pool.ends.ended(&claimed, &producer, &worked);
+                    if !matches!(&worked, Ok(worked) if worked.judgement().is_some()) {
+                        pool.look.notify_one();
+                    }
+                    run
+                });
+            }
+            let next = match stop.phase() {
+                Phase::Running => Phase::Draining,
+                Phase::Draining | Phase::Ending if running.is_empty() => return,
+                Phase::Draining => Phase::Ending,
+                Phase::Ending => {
+                    cancels.values().for_each(|cancel| cancel.cancel(Cause::Shutdown));
+                    // Each ends by itself now; a panic in one is no reason to leave the others.
+                    while running.join_next().await.is_some() {}
+                    return;
+                }
+            };
+            tokio::select! {
+                Some(ended) = running.join_next() => {
+                    // A run that panicked is lost with its handle; its job is found by the next start.
+                    if let Ok(run) = ended {
+                        cancels.remove(&run);
+                    }
+                }
+                () = stop.reached(next) => {}
+                () = pool.queued.notified() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
+
+    /// Makes the oldest due job ours, if there is one and there is room.
+    async fn claim(&self) -> Option<(Claimed, ProducerName)> {
+        let claimed = async {
+            let lanes = self.pipelines.lanes(&self.worker.store.repos().await?);
+            let claim = ClaimNext {
+                instance: self.worker.instance,
+                run: RunId::new(clock::new_id()),
+                now: clock::now(),
+                host_limit: self.worker.config.limits.jobs,
+                lanes,
+            };
+            self.worker.store.claim_next(claim).await
+        };
+        let claimed = match claimed.await {
+            Ok(claimed) => claimed?,
+            Err(error) => {
+                tracing::warn!(%error, "the queue could not be read; it is tried again soon");
+                return None;
+            }
+        };
+        let work = self.pipelines.of(&claimed.task.key.repo).work(&claimed.job.stage);
+        // A lane is made of both, so a claimed job has them.
+        let producer = work.and_then(|work| self.pipelines.producer(&claimed.task.key.repo, work))?;
+        Some((claimed, producer))
+    }
+
+    async fn work(
+        &self,
+        claimed: &Claimed,
+        producer: &ProducerName,
+        cancel: Cancel,
+    ) -> Result<Worked, worker::Error> {
+        let worker = Worker {
+            pipeline: Arc::clone(self.pipelines.of(&claimed.task.key.repo)),
+            next_job: NextJob::Queue,
+            ..self.worker.clone()
+        };
+        match self.copy(claimed).await {
+            Ok(bare) => {
+                let source = bare.source();
+                let checkout = (!source.bare).then(|| source.top.clone());
+                let observer = Arc::new(Logged);
+                worker.work(claimed, producer, &bare, checkout.as_deref(), cancel, observer).await
+            }
+            Err(outcome) => worker.give_back(claimed, producer, outcome).await,
+        }
+    }
+
+    /// The host's copy, up to date and with the job's commit in it.
+    async fn copy(&self, claimed: &Claimed) -> Result<Bare, Outcome> {
+        let key = &claimed.task.key;
+        let unreachable = |why: String| {
+            let fault = Fault::new("repository-unreachable", why)
+                .with_remedy("look whether the repository is still where the host knows it");
+            Outcome::Deferred(fault)
+        };
+        let repo = self.worker.store.repo(&key.repo).await.map_err(|error| unreachable(error.to_string()))?;
+        let repo = repo.ok_or_else(|| unreachable(format!("the store does not know {}", key.repo)))?;
+        let opened = self.repositories.open(&key.repo, &repo.source).await;
+        let bare = opened.map_err(|error| unreachable(error.to_string()))?;
+        let head = bare.head(&claimed.task.branch).await.map_err(|error| unreachable(error.to_string()))?;
+        let commit = &claimed.job.commit;
+        let same = head == *commit
+            || bare.only_artifacts_between(commit, &head, &key.work_item).await.unwrap_or(false);
+        // Nobody wants to know any more what that commit is like. The reconciler queues the new one.
+        if same { Ok(bare) } else { Err(Outcome::Cancelled(Cause::Superseded)) }
+    }
+}
+
+/// What components say goes to the log.
+struct Logged;
+
+impl Observer for Logged {
+    fn log(&self, level: Level, message: &str) {
+        match level {
+            Level::Error | Level::Warn => tracing::warn!("{message}"),
+            Level::Info => tracing::info!("{message}"),
+            Level::Debug | Level::Trace => tracing::debug!("{message}"),
+        }
+    }
+
+    fn progress(&self, done: u64, total: u64, message: &str) {
+        tracing::debug!(done, total, "{message}");
+    }
+}

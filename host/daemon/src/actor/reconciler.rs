@@ -1,0 +1,203 @@
+//! The reconciler: compares active tasks with their branches, and queues the job that a task lacks (J7, E5).
+//!
+//! It is what makes a lost signal harmless: whatever should have happened on a push, on a new task, or at the end of a run
+//! whose process died, it finds missing and does. It leaves held tasks alone, and it defers to whoever is in a task's
+//! transition: then it looks again in the next round.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stagewright_engine::identity::JobId;
+use stagewright_engine::name::{BranchName, CommitId};
+use stagewright_engine::task::Task;
+use stagewright_engine::transition::{AfterPush, after_push};
+use stagewright_repository::{Bare, Repositories};
+use stagewright_store::request::conclusion::{Attempts, Becomes, ConcludeRefused, StageChange};
+use stagewright_store::request::job::{EnqueueRefused, NewJob};
+use stagewright_store::request::repo::Repo;
+use stagewright_store::request::task::{ObserveHead, TaskFilter, TaskRefused, TaskStateKind};
+use tokio::sync::Notify;
+
+use super::Pipelines;
+use super::stop::{Phase, Stop};
+use crate::clock;
+use crate::worker::Worker;
+
+/// How many tasks are read at once.
+const PAGE: u32 = 500;
+
+/// Everything that the reconciler stands on.
+pub struct Reconciler {
+    /// Store, configuration and instance.
+    pub worker: Worker,
+    /// The host's copies.
+    pub repositories: Arc<Repositories>,
+    /// Who does what.
+    pub pipelines: Pipelines,
+    /// Asks it to look at once.
+    pub look: Arc<Notify>,
+    /// Told when there is something in the queue.
+    pub queued: Arc<Notify>,
+}
+
+impl Reconciler {
+    /// Looks until the daemon ends.
+    pub async fn run(self, stop: Stop) {
+        let every = Duration::from_secs(self.worker.config.reconciler.every_s.0);
+        loop {
+            self.round().await;
+            tokio::select! {
+                () = stop.reached(Phase::Draining) => return,
+                () = self.look.notified() => {}
+                () = tokio::time::sleep(every) => {}
+            }
+        }
+    }
+
+    /// Looks at every repository once. What goes wrong with one is told and does not keep it from the others.
+    async fn round(&self) {
+        let repos = match self.worker.store.repos().await {
+            Ok(repos) => repos,
+            Err(error) => return tracing::warn!(%error, "the repositories could not be read"),
+        };
+        for repo in repos {
+            if let Err(error) = self.repository(&repo).await {
+                tracing::warn!(repo = %repo.name, %error, "a repository could not be compared with its tasks");
+            }
+        }
+    }
+
+    async fn repository(&self, repo: &Repo) -> Result<(), crate::host::Error> {
+        let mut filter = TaskFilter {
+            repo: Some(repo.name.clone()),
+            state: Some(TaskStateKind::Active),
+            limit: PAGE,
+            ..TaskFilter::default()
+        };
+        let mut heads = Heads::default();
+        let mut bare = None;
+        loop {
+            let page = self.worker.store.tasks(filter.clone()).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            filter.after = Some(last.key.clone());
+            // Fetched only where there is a task that wants to know.
+            let bare = match &mut bare {
+                Some(bare) => bare,
+                none => none.insert(self.repositories.open(&repo.name, &repo.source).await?),
+            };
+            for task in page {
+                if let Some(head) = heads.of(bare, &task.branch).await {
+                    self.task(bare, task, head).await?;
+                }
+            }
+        }
+    }
+
+    /// One task: its head is kept, a push is followed, and a missing job is queued.
+    async fn task(&self, bare: &Bare, task: Task, head: CommitId) -> Result<(), crate::host::Error> {
+        let store = &self.worker.store;
+        let key = task.key.clone();
+        let task = match &task.head {
+            Some(known) if *known == head => task,
+            _ => {
+                let observed = ObserveHead { task: key.clone(), head: head.clone(), now: clock::now() };
+                match store.observe_head(observed).await {
+                    Ok(task) => task,
+                    Err(TaskRefused::Store(error)) => return Err(error.into()),
+                    // It was given up meanwhile, or the like.
+                    Err(_) => return Ok(()),
+                }
+            }
+        };
+        let live = store.live_job(&key).await?;
+        let judged = task.verdicts.values().map(|verdict| &verdict.commit);
+        let mut same = std::collections::BTreeSet::from([head.clone()]);
+        for commit in judged.chain(live.iter().map(|job| &job.commit)) {
+            let only_ours = *commit == head
+                || bare.only_artifacts_between(commit, &head, &key.work_item).await.unwrap_or(false);
+            if only_ours {
+                same.insert(commit.clone());
+            }
+        }
+        let pipeline = self.pipelines.of(&key.repo);
+        match after_push(pipeline, &task, live.as_ref(), |commit| same.contains(commit)) {
+            AfterPush::Back { expected, to } => {
+                let reason = format!("the branch moved to {}", head.short());
+                self.write(&task, expected, to, reason, head).await
+            }
+            AfterPush::Restart => {
+                // A write of the same stage raises the epoch: whoever works on the old commit is overtaken.
+                let (stage, reason) = (
+                    task.stage.clone(),
+                    format!("the branch moved to {} while it was examined", head.short()),
+                );
+                self.write(&task, stage.clone(), stage, reason, head).await
+            }
+            AfterPush::Nothing if live.is_none() && pipeline.work(&task.stage).is_some() => {
+                self.enqueue(&task, head).await
+            }
+            AfterPush::Nothing => Ok(()),
+        }
+    }
+
+    async fn enqueue(&self, task: &Task, commit: CommitId) -> Result<(), crate::host::Error> {
+        let job = new_job(task, task.stage.clone(), commit);
+        match self.worker.store.enqueue(job).await {
+            Ok(_) => self.queued.notify_one(),
+            Err(EnqueueRefused::Store(error)) => return Err(error.into()),
+            // The task has moved on since it was read.
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    async fn write(
+        &self,
+        task: &Task,
+        expected: stagewright_engine::name::StageName,
+        to: stagewright_engine::name::StageName,
+        reason: String,
+        head: CommitId,
+    ) -> Result<(), crate::host::Error> {
+        let change = StageChange {
+            task: task.key.clone(),
+            expected_stage: expected,
+            ownership: self.worker.ownership(&task.key.repo, task.epoch),
+            completes: None,
+            attempts: Attempts::Keep,
+            becomes: Becomes::Active { next_job: Some(new_job(task, to.clone(), head)) },
+            to,
+            reason,
+            events: Vec::new(),
+            now: clock::now(),
+        };
+        match self.worker.store.move_stage(change).await {
+            Ok(_) => self.queued.notify_one(),
+            Err(ConcludeRefused::Store(error)) => return Err(error.into()),
+            // Somebody is at it, or was quicker. The next round sees what came of it.
+            Err(refused) => tracing::debug!(task = %task.key, %refused, "left for the next round"),
+        }
+        Ok(())
+    }
+}
+
+fn new_job(task: &Task, stage: stagewright_engine::name::StageName, commit: CommitId) -> NewJob {
+    NewJob { id: JobId::new(clock::new_id()), task: task.key.clone(), stage, commit, now: clock::now() }
+}
+
+/// The heads of branches in one round: many tasks may stand on the same branch.
+#[derive(Default)]
+struct Heads(BTreeMap<BranchName, Option<CommitId>>);
+
+impl Heads {
+    /// `None` if there is no such branch any more; then the task waits for it, or for a person.
+    async fn of(&mut self, bare: &Bare, branch: &BranchName) -> Option<CommitId> {
+        if let Some(known) = self.0.get(branch) {
+            return known.clone();
+        }
+        let head = bare.head(branch).await.ok();
+        self.0.insert(branch.clone(), head.clone());
+        head
+    }
+}

@@ -1,0 +1,174 @@
+//! `serve`: the daemon. Starts the actors, tells how jobs end, and stops in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+use stagewright_engine::name::ProducerName;
+use stagewright_engine::outcome::Judgement;
+use stagewright_engine::transition::AfterRun;
+use stagewright_store::request::job::Claimed;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+use super::config_command::load;
+use super::output::print;
+use super::progress::printable;
+use super::{Failure, Global};
+use crate::actor::pool::{Ends, Pool};
+use crate::actor::reconciler::Reconciler;
+use crate::actor::{Phase, Pipelines, Stop, reaper};
+use crate::exit::Exit;
+use crate::host::{self, Host};
+use crate::worker::{self, Worked};
+
+/// What `serve` takes: everything else is in the configuration.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  stagewright serve\n  stagewright serve --set limits.jobs=8 --json\n\nTold to stop (SIGTERM, or Ctrl-C), it begins nothing new and waits for what runs, at most jobs.drain_s. Told again, it ends what runs at\nonce. Jobs that were ended go back into the queue."
+)]
+pub(crate) struct ServeArgs {}
+
+pub(crate) async fn serve(global: &Global, ServeArgs {}: &ServeArgs) -> Result<Exit, Failure> {
+    let config = load(global)?;
+    let drain = Duration::from_secs(config.jobs.drain_s.0);
+    let git = host::git(&config).await?;
+    let pipeline = host::pipeline(&config, std::path::Path::new(""))?;
+    let host = Host::start(config, pipeline, git).await?;
+    let pipelines = Pipelines::read(&host.worker.config)?;
+    let told = Arc::new(Told { json: global.json });
+    told.started(&host);
+
+    let (stop, queued, look) = (Stop::default(), Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let repositories = Arc::new(host.repositories.clone());
+    let reconciler = Reconciler {
+        worker: host.worker.clone(),
+        repositories: Arc::clone(&repositories),
+        pipelines: pipelines.clone(),
+        look: Arc::clone(&look),
+        queued: Arc::clone(&queued),
+    };
+    let ends: Arc<dyn Ends> = told.clone();
+    let pool = Pool { worker: host.worker.clone(), repositories, pipelines, queued, look, ends };
+    let beside = [
+        tokio::spawn(reconciler.run(stop.clone())),
+        tokio::spawn(reaper::run(host.worker.clone(), stop.clone())),
+        tokio::spawn(listen(stop.clone(), drain, Arc::clone(&told))),
+    ];
+    let pool = tokio::spawn(pool.run(stop.clone()));
+    let ended = pool.await;
+    // A pool that fell over must not leave the others behind it.
+    stop.enter(Phase::Ending);
+    for actor in beside {
+        actor.abort();
+        // Its end, or its abort: nothing of it matters any more.
+        let _ = actor.await;
+    }
+    host.end().await;
+    ended.map_err(|error| Failure::internal("the worker pool ended abruptly", &error))?;
+    told.stopped();
+    Ok(Exit::Success)
+}
+
+/// Turns signals, and time, into the phases of the end.
+async fn listen(stop: Stop, drain: Duration, told: Arc<Told>) {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals can't be listened to; end this process with SIGKILL, the next start mends");
+        return;
+    };
+    let mut heard = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    heard().await;
+    told.stopping(drain);
+    stop.enter(Phase::Draining);
+    tokio::select! {
+        () = heard() => {}
+        () = tokio::time::sleep(drain) => {}
+    }
+    stop.enter(Phase::Ending);
+}
+
+/// Says on standard output what happens: a line of text, or an object a line.
+struct Told {
+    json: bool,
+}
+
+impl Told {
+    fn say(&self, text: &str, object: impl FnOnce() -> serde_json::Value) {
+        match self.json {
+            true => print(&format!("{}\n", object())),
+            false => print(&format!("{text}\n")),
+        }
+    }
+
+    fn started(&self, host: &Host) {
+        let state = host.worker.state.root().display().to_string();
+        let jobs = host.worker.config.limits.jobs;
+        let taken: usize = host.taken_over.iter().map(|dead| dead.jobs).sum();
+        self.say(
+            &format!("serving {state}, at most {jobs} jobs at once; {taken} jobs taken over"),
+            || json!({"event": "serving", "state": state, "jobs": jobs, "taken_over": taken, "pid": std::process::id()}),
+        );
+    }
+
+    fn stopping(&self, drain: Duration) {
+        self.say(
+            &format!("stopping: nothing new is begun, what runs has {} s", drain.as_secs()),
+            || json!({"event": "stopping", "drain_s": drain.as_secs()}),
+        );
+    }
+
+    fn stopped(&self) {
+        self.say("stopped", || json!({"event": "stopped"}));
+    }
+}
+
+impl Ends for Told {
+    fn ended(&self, claimed: &Claimed, producer: &ProducerName, worked: &Result<Worked, worker::Error>) {
+        let (key, stage) = (&claimed.task.key, &claimed.job.stage);
+        let worked = match worked {
+            Ok(worked) => worked,
+            Err(error) => {
+                // Its job stays claimed by this instance: the next start takes it over.
+                tracing::error!(task = %key, job = %claimed.job.id, %error, "what a job came to could not be kept");
+                return;
+            }
+        };
+        let (outcome, rest) = match &worked.after {
+            _ if worked.overtaken => ("superseded", String::new()),
+            AfterRun::Move(to) => {
+                let found = if to.judgement == Judgement::Pass { "PASS" } else { "FAIL" };
+                ("verdict", format!(" {found}, goes to {}", worked.task.stage))
+            }
+            AfterRun::Defer { fault, .. } => ("deferred", format!(" ({}: {})", fault.code, fault.message)),
+            AfterRun::Hold(hold) => ("held", format!(" ({}: {})", hold.fault.code, hold.fault.message)),
+            AfterRun::Cancel(_) => ("cancelled", String::new()),
+            AfterRun::Requeue => ("requeued", String::new()),
+            AfterRun::Supersede => ("superseded", String::new()),
+        };
+        let text = format!("{key} {stage} by {producer}: {outcome}{}", printable(&rest));
+        self.say(&text, || {
+            json!({
+                "event": "job-ended",
+                "work_item": key.work_item,
+                "repo": key.repo,
+                "stage": stage,
+                "producer": producer,
+                "job": claimed.job.id,
+                "run": worker::run_of(claimed),
+                "outcome": outcome,
+                "judgement": worked.judgement(),
+                "to_stage": worked.task.stage,
+                "artifact": worked.artifact,
+                "fault": worked.fault().map(|fault| json!({"code": fault.code, "message": fault.message})),
+            })
+        });
+    }
+}
