@@ -87,7 +87,7 @@ pub(crate) async fn run(global: &Global, args: &RunArgs) -> Result<Exit, Failure
             dead.instance.pid, dead.jobs
         ));
     }
-    let ended = Run { host: &host, progress: &progress, begun }.of(&request, args.commit).await;
+    let ended = Run { host: &host, progress: &progress, begun }.of(&request, source, args.commit).await;
     host.end().await;
     progress.clear();
     let Ended { report, found } = ended?;
@@ -133,10 +133,10 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn of(&self, request: &Request, commit: bool) -> Result<Ended, Failure> {
+    async fn of(&self, request: &Request, source: Source, commit: bool) -> Result<Ended, Failure> {
         let worker = &self.host.worker;
         let producer = self.producer(request)?;
-        let submitted = submit(self.host, request, &producer, self.progress).await?;
+        let submitted = submit(self.host, request, source, &producer, self.progress).await?;
         let (claimed, bare, checkout) = match submitted {
             Submitted::Claimed { claimed, bare, checkout } => (claimed, bare, checkout),
             Submitted::Ended(report) => return Ok(Ended { report: self.timed(*report), found: None }),

@@ -175,7 +175,7 @@ async fn add(global: &Global, args: &AddArgs) -> Result<Exit, Failure> {
     let store = host::open_store(state.store()).await?;
     state.make_parts()?;
     let name = host::repo_name(&config, &args.repo)?;
-    let bare = Repositories::new(git, &state.repos())?.open(&name, &args.repo).await?;
+    let bare = Repositories::new(git, &state.repos())?.open_source(&name, source).await?;
     let branch = match (&args.branch, bare.source().branch()) {
         (Some(branch), _) | (None, Some(branch)) => branch.clone(),
         (None, None) => {
@@ -186,7 +186,7 @@ async fn add(global: &Global, args: &AddArgs) -> Result<Exit, Failure> {
     };
     let head = bare.head(&branch).await?;
     let now = clock::now();
-    store.put_repo(NewRepo { name: name.clone(), source: source.top.clone(), now }).await?;
+    store.put_repo(NewRepo { name: name.clone(), source: bare.source().top.clone(), now }).await?;
     let key = TaskKey { repo: name, work_item: args.work_item.clone() };
     let known = store.task(&key).await?;
     let new = NewTask { key: key.clone(), stage: stage.clone(), branch, now };

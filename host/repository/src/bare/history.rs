@@ -78,6 +78,9 @@ impl Bare {
 
     /// The newest commit that both have in their history, if there is one.
     pub async fn merge_base(&self, a: &CommitId, b: &CommitId) -> Result<Option<CommitId>, Error> {
+        if a == b {
+            return Ok(Some(a.clone()));
+        }
         let answer = self.git.quick(&self.path).args(["merge-base", a.as_str(), b.as_str()]).answer().await?;
         match answer.status.code() {
             Some(0) => Ok(Some(commit_id("merge-base", &answer)?)),

@@ -71,7 +71,14 @@ impl Repositories {
     /// [`source::Error`] for a repository that can't be used, [`Error::Busy`] if another process holds the copy's
     /// lock for too long, and what git says.
     pub async fn open(&self, name: &RepoName, path: &Path) -> Result<Bare, Error> {
-        let source = Source::find(&self.git, path).await?;
+        self.open_source(name, Source::find(&self.git, path).await?).await
+    }
+
+    /// The same for a repository that was just found.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_source(&self, name: &RepoName, source: Source) -> Result<Bare, Error> {
         let mut bare = Bare { git: self.git.clone(), path: self.folder.join(format!("{name}.git")), source };
         let lock = Lock::take(&bare.path).await?;
         bare.make_if_missing(&lock).await?;

@@ -44,6 +44,15 @@ def _emitter(path, nonce):
     return emit
 
 
+def _resolved(file, known):
+    """The real path of a file, with `known` for the folders that were resolved before."""
+    folder, name = os.path.split(file)
+    if folder not in known:
+        known[folder] = os.path.realpath(folder)
+    path = os.path.join(known[folder], name)
+    return os.path.realpath(path) if os.path.islink(path) else path
+
+
 def _foreign(checkout, clone):
     """A function that names the modules that were imported from the user's checkout and not from the clone."""
     realpath, separator = os.path.realpath, os.sep
@@ -52,6 +61,8 @@ def _foreign(checkout, clone):
     # The clone, and this file's folder, may lie below the checkout.
     own = [realpath(path) + separator for path in (clone, os.path.dirname(os.path.abspath(__file__))) if path]
     modules = sys.modules
+    # Where folders really are: a few hold the files of many modules.
+    real = {}
 
     def foreign():
         if inside is None:
@@ -62,7 +73,7 @@ def _foreign(checkout, clone):
                 file = getattr(module, "__file__", None)
                 if not isinstance(file, str) or not os.path.isabs(file):
                     continue
-                path = realpath(file)
+                path = _resolved(file, real)
                 if not path.startswith(inside) or any(path.startswith(prefix) for prefix in own):
                     continue
                 # An environment inside the checkout holds what was installed, not what is examined.

@@ -13,6 +13,7 @@ use stagewright_engine::outcome::{Fault, Tally};
 use stagewright_engine::task::{Task, TaskState};
 use stagewright_engine::transition::{self, AfterPush, AfterRequest, PersonMove};
 use stagewright_repository::Bare;
+use stagewright_repository::source::Source;
 use stagewright_store::request::conclusion::{Attempts, Becomes, StageChange};
 use stagewright_store::request::job::{Claim, ClaimRefused, Claimed, Due, EnqueueRefused, Limits, NewJob};
 use stagewright_store::request::repo::NewRepo;
@@ -36,6 +37,7 @@ pub(super) enum Submitted {
 pub(super) async fn submit(
     host: &Host,
     request: &Request,
+    source: Source,
     producer: &ProducerName,
     progress: &Arc<Progress>,
 ) -> Result<Submitted, Failure> {
@@ -43,7 +45,7 @@ pub(super) async fn submit(
     let store = &worker.store;
     let repo = host::repo_name(&worker.config, &request.repo)?;
     progress.step(&format!("copying {}", request.repo.display()));
-    let bare = host.repositories.open(&repo, &request.repo).await?;
+    let bare = host.repositories.open_source(&repo, source).await?;
     let source = bare.source();
     let branch = match &request.branch {
         Some(branch) => branch.clone(),
