@@ -1,8 +1,14 @@
 //! Edge effects: outside acts on a transition, and what may be done about one after a crash (O9).
+//!
+//! The journal says of each act how it stands; its class says what that allows. Nothing in here acts: whoever does
+//! asks [`next_step`] before the act and [`after_act`] behind it.
 
 use serde::{Deserialize, Serialize};
 
+use crate::budget::DeferralBudget;
 use crate::lease::Liveness;
+use crate::outcome::Fault;
+use crate::time::{Span, Timestamp};
 
 /// What makes it safe, or unsafe, to do an act again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -16,6 +22,148 @@ pub enum EffectClass {
     Observable,
     /// None of these.
     Blind,
+}
+
+/// How an effect ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EffectEnding {
+    /// Done, with what the target answered.
+    Done(String),
+    /// Certainly not done, and why.
+    Failed(String),
+    /// Nobody can say whether it was done, and why; or it was, and the task went elsewhere all the same. A person has to
+    /// look; what they find settles it.
+    Unresolved(String),
+}
+
+/// How an effect stands in the journal, for whoever holds the lease and comes to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It was not there; its intent is written now.
+    New,
+    /// It was done.
+    Done,
+    /// It was tried, and certainly not done.
+    Failed,
+    /// Nobody could say.
+    Unresolved,
+    /// Its intent was written, its end was not.
+    Open {
+        /// Whether whoever wrote the intent is still there. An act of the asker's own that has ended counts as dead.
+        owner: Liveness,
+        /// Whether the time-out of the act itself has passed since the intent was written.
+        request_over: bool,
+    },
+}
+
+/// What to do about an effect now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextStep {
+    /// Nothing: it is done.
+    GoOn,
+    /// The act, under the intent that was just written.
+    Act,
+    /// The act, after its intent was written once more.
+    ActAgain,
+    /// Ask the target whether it has happened. Absent: act again. Unknown: unresolved.
+    ReadBack,
+    /// Come back later: the request may still be under way.
+    Wait,
+    /// A person has to say what is true: unresolved.
+    AskAPerson,
+}
+
+/// What to do about an effect of this class that stands so.
+pub const fn next_step(class: EffectClass, standing: Standing) -> NextStep {
+    match standing {
+        Standing::New => NextStep::Act,
+        Standing::Done => NextStep::GoOn,
+        Standing::Failed => NextStep::ActAgain,
+        Standing::Unresolved => NextStep::AskAPerson,
+        Standing::Open { owner, request_over } => match after_crash(class, owner, request_over) {
+            AfterCrash::Repeat => NextStep::ActAgain,
+            AfterCrash::ReadBack => NextStep::ReadBack,
+            AfterCrash::Wait => NextStep::Wait,
+            AfterCrash::Unresolved => NextStep::AskAPerson,
+        },
+    }
+}
+
+/// What an act came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Acted {
+    /// It was done, with what the target answered.
+    Done(String),
+    /// It was certainly not done, for a reason that may pass.
+    NotNow(Fault),
+    /// It was certainly not done, and won't be until a person has acted.
+    NotThis(Fault),
+    /// Whether it was done is not known: it overran its time, or the connection was cut.
+    Unclear(Fault),
+}
+
+/// What follows from an act.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AfterAct {
+    /// What the journal gets. `None`: the intent stays open, and the class says what may be done about it next time.
+    pub settle: Option<EffectEnding>,
+    /// What becomes of the transition.
+    pub then: Then,
+}
+
+/// What becomes of a transition after one of its effects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// On to the next effect, or to the stage.
+    GoOn,
+    /// It is tried again, not before this time.
+    Defer {
+        /// When.
+        until: Timestamp,
+        /// Why.
+        fault: Fault,
+    },
+    /// It waits for a person.
+    Hold(Fault),
+}
+
+/// Decides what follows from an act. `deferrals` are those that its job has spent already.
+pub fn after_act(
+    class: EffectClass,
+    acted: Acted,
+    deferrals: u32,
+    budget: &DeferralBudget,
+    now: Timestamp,
+) -> AfterAct {
+    match acted {
+        Acted::Done(answer) => AfterAct { settle: Some(EffectEnding::Done(answer)), then: Then::GoOn },
+        Acted::NotNow(fault) => {
+            let settle = Some(EffectEnding::Failed(fault.message.clone()));
+            AfterAct { settle, then: put_off(fault, deferrals, budget, now) }
+        }
+        Acted::NotThis(fault) => {
+            AfterAct { settle: Some(EffectEnding::Failed(fault.message.clone())), then: Then::Hold(fault) }
+        }
+        Acted::Unclear(fault) => match class {
+            EffectClass::Blind => {
+                let settle = Some(EffectEnding::Unresolved(fault.message.clone()));
+                AfterAct { settle, then: Then::Hold(fault) }
+            }
+            EffectClass::Conditional | EffectClass::Keyed | EffectClass::Observable => {
+                AfterAct { settle: None, then: put_off(fault, deferrals, budget, now) }
+            }
+        },
+    }
+}
+
+/// Later, while the budget lasts; then a person has to look.
+pub fn put_off(fault: Fault, deferrals: u32, budget: &DeferralBudget, now: Timestamp) -> Then {
+    let asked = fault.retry_after_ms.map(Span::from_millis);
+    match budget.next(deferrals, asked, now) {
+        Some(until) => Then::Defer { until, fault },
+        None => Then::Hold(fault),
+    }
 }
 
 /// What is to be done about an effect whose intent was written and whose end was not.
@@ -66,6 +214,49 @@ mod tests {
         for request_over in [false, true] {
             assert_eq!(after_crash(EffectClass::Blind, Liveness::Dead, request_over), AfterCrash::Unresolved);
         }
+    }
+
+    const CLASSES: [EffectClass; 4] =
+        [EffectClass::Conditional, EffectClass::Keyed, EffectClass::Observable, EffectClass::Blind];
+
+    fn acted(class: EffectClass, acted: Acted, deferrals: u32) -> AfterAct {
+        after_act(class, acted, deferrals, &DeferralBudget::default(), Timestamp::from_millis(0))
+    }
+
+    #[test]
+    fn what_is_done_is_never_done_again_and_what_is_unresolved_is_a_persons() {
+        for class in CLASSES {
+            assert_eq!(next_step(class, Standing::Done), NextStep::GoOn);
+            assert_eq!(next_step(class, Standing::Unresolved), NextStep::AskAPerson);
+            assert_eq!(next_step(class, Standing::Failed), NextStep::ActAgain);
+            assert_eq!(next_step(class, Standing::New), NextStep::Act);
+        }
+    }
+
+    #[test]
+    fn an_unclear_end_of_a_blind_act_holds_the_task_and_leaves_others_to_their_class() {
+        for class in CLASSES {
+            let after = acted(class, Acted::Unclear(Fault::new("cut", "the connection was cut")), 0);
+            match class {
+                EffectClass::Blind => {
+                    assert!(matches!(after.settle, Some(EffectEnding::Unresolved(_))));
+                    assert!(matches!(after.then, Then::Hold(_)));
+                }
+                _ => {
+                    assert_eq!(after.settle, None);
+                    assert!(matches!(after.then, Then::Defer { .. }));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_act_that_can_not_be_done_now_is_tried_again_until_the_budget_is_spent() {
+        let fault = Fault::new("locked", "the target is locked");
+        let first = acted(EffectClass::Blind, Acted::NotNow(fault.clone()), 0);
+        assert!(matches!(first.settle, Some(EffectEnding::Failed(_))));
+        assert!(matches!(first.then, Then::Defer { .. }));
+        assert!(matches!(acted(EffectClass::Blind, Acted::NotNow(fault), 3).then, Then::Hold(_)));
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub enum JobState {
     Finished {
         /// The run with the verdict.
         run: RunId,
+        /// If its transition was tried and put off: until when, and why.
+        put_off: Option<PutOff>,
     },
     /// The work has a verdict, and the stage was written.
     Done {
@@ -72,6 +74,15 @@ pub enum JobState {
     Cancelled,
     /// Stale: another commit, another stage, or another job took its place.
     Superseded,
+}
+
+/// Until when a transition is put off, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutOff {
+    /// Not before this time.
+    pub until: Timestamp,
+    /// Why the last try did not get to its end.
+    pub fault: Fault,
 }
 
 impl JobState {

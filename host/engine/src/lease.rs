@@ -22,6 +22,8 @@ pub struct Lease {
     pub owner: InstanceId,
     /// The stage at which it was taken.
     pub stage: StageName,
+    /// Whether edge effects are done under it. At most one such lease of a repository is held at a time (X3).
+    pub exclusive: bool,
     /// When.
     pub taken: Timestamp,
 }

@@ -21,12 +21,15 @@ use crate::error::Error;
 use crate::request::artifact::StoredArtifact;
 use crate::request::conclusion::{ConcludeRefused, Conclusion, StageChange};
 use crate::request::effect::{
-    EffectId, EffectRecord, IntendRefused, Intended, NewEffect, SettleEffect, SettleRefused,
+    EffectId, EffectRecord, IntendAgain, IntendRefused, Intended, NewEffect, SettleEffect, SettleRefused,
 };
 use crate::request::event::Event;
 use crate::request::instance::{Recovered, RetireRefused};
 use crate::request::job::{Claim, ClaimNext, ClaimRefused, Claimed, EnqueueRefused, NewJob};
-use crate::request::lease::{ForceRelease, LeaseRefused, ReleaseRefused, Released, TakeLease};
+use crate::request::lease::{
+    Fence, FenceRefused, ForceRelease, LeaseRefused, LeaveRefused, LeaveRegion, ReleaseRefused, Released,
+    TakeLease,
+};
 use crate::request::repo::{NewRepo, Repo};
 use crate::request::run::{Attachment, EndRefused, EndRun};
 use crate::request::task::{NewTask, ObserveHead, TaskFilter, TaskRefused};
@@ -69,7 +72,8 @@ pub trait Store: Send + Sync + 'static {
     /// Keeps the branch's head. Decides nothing: what follows from it is the engine's to say.
     async fn observe_head(&self, observed: ObserveHead) -> Result<Task, TaskRefused>;
 
-    /// Holds a task for a person, with its waiting job if it has one. A running job is left to its run's end.
+    /// Holds a task for a person, with its waiting job if it has one. A running job is left to its run's end, a finished
+    /// one stays finished: its transition goes on when the hold is taken off.
     async fn hold_task(&self, key: &TaskKey, hold: Hold, now: Timestamp) -> Result<Task, TaskRefused>;
 
     /// Takes the hold off a task and puts its held job back into the queue, its deferrals forgotten (J4).
@@ -136,12 +140,19 @@ pub trait Store: Send + Sync + 'static {
     /// A stage without a run's end: a rollback, a person's move, or the transition of a finished job.
     async fn move_stage(&self, change: StageChange) -> Result<Task, ConcludeRefused>;
 
-    /// Enters the side-effectful region of a task, if it is at the expected stage and nobody else is in it.
-    /// Raises the epoch.
+    /// Enters the side-effectful region of a task, if it is at the expected stage and nobody else is in it, or in one
+    /// with effects of its repository where this one has some (X3). Raises the epoch.
     async fn take_lease(&self, take: TakeLease) -> Result<Lease, LeaseRefused>;
 
     /// Leaves the region without having written a stage.
     async fn release_lease(&self, lease: &Lease, now: Timestamp) -> Result<(), ReleaseRefused>;
+
+    /// Leaves the region without having written a stage, and says what becomes of the finished job whose transition
+    /// this was.
+    async fn leave_region(&self, leave: LeaveRegion) -> Result<(), LeaveRefused>;
+
+    /// Raises the epoch of a task, so that whoever owns its job or its transition can write nothing any more.
+    async fn fence(&self, fence: Fence) -> Result<Epoch, FenceRefused>;
 
     /// All leases that are held.
     async fn leases(&self) -> Result<Vec<Lease>, Error>;
@@ -158,6 +169,10 @@ pub trait Store: Send + Sync + 'static {
     /// Writes down that an outside act is about to be done, before it is done. Refused unless the lease holds.
     async fn intend(&self, effect: NewEffect) -> Result<Intended, IntendRefused>;
 
+    /// Writes down that an act which the journal knows is about to be done again. Refused for one that was done or that
+    /// nobody can say of.
+    async fn intend_again(&self, again: IntendAgain) -> Result<EffectRecord, IntendRefused>;
+
     /// Writes down how an act ended, or that nobody can say.
     async fn settle(&self, settle: SettleEffect) -> Result<EffectRecord, SettleRefused>;
 
@@ -167,13 +182,17 @@ pub trait Store: Send + Sync + 'static {
     /// The effects of a task, oldest first.
     async fn effects(&self, task: &TaskKey) -> Result<Vec<EffectRecord>, Error>;
 
+    /// Effects of all tasks that a person has to look at, oldest first.
+    async fn unresolved_effects(&self, limit: u32) -> Result<Vec<EffectRecord>, Error>;
+
     // Recovery.
 
     /// Running jobs: of one instance, or all.
     async fn running_jobs(&self, instance: Option<InstanceId>) -> Result<Vec<Job>, Error>;
 
-    /// Finished jobs whose transition was not completed, oldest first (J6, second tier).
-    async fn finished_jobs(&self, limit: u32) -> Result<Vec<Job>, Error>;
+    /// Finished jobs whose transition can be completed now, oldest first (J6, second tier): those whose task is active,
+    /// in whose region nobody is, and that are not put off to a later time.
+    async fn finished_jobs(&self, now: Timestamp, limit: u32) -> Result<Vec<Job>, Error>;
 
     /// Takes the lease of a dead owner away and raises the epoch. Refused if the lease is not the dead one's.
     async fn reclaim(

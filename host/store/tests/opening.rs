@@ -103,7 +103,7 @@ fn an_older_program_refuses_a_newer_schema() {
     let place = Place::with_store();
     place.sql("PRAGMA user_version = 99");
     let error = place.refuse();
-    assert!(matches!(error, OpenError::NewerSchema { found: 99, known: 1, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::NewerSchema { found: 99, known: 2, .. }), "{error:?}");
     assert!(error.to_string().contains("use the newer stagewright"), "{error}");
 }
 
@@ -129,9 +129,29 @@ fn the_schema_is_not_changed_under_a_live_instance() {
     let alive = File::create(place.folder.path().join("store.sqlite3.lock")).unwrap();
     alive.lock_shared().unwrap();
     let error = place.refuse();
-    assert!(matches!(error, OpenError::InUse { found: 0, known: 1, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::InUse { found: 0, known: 2, .. }), "{error:?}");
     drop(alive);
     place.open().unwrap();
+}
+
+#[test]
+fn a_store_of_version_1_is_brought_up_to_date_and_keeps_what_is_in_it() {
+    let place = Place::new();
+    place.sql(include_str!("../src/sqlite/migrations/0001-initial.sql"));
+    place.sql(
+        "PRAGMA user_version = 1;
+         INSERT INTO repos VALUES ('shop', x'2f', 1, 1);
+         INSERT INTO tasks (repo, work_item, stage, state, branch, created, updated)
+         VALUES ('shop', 'ORCH-1', 'testing', 'active', 'main', 1, 1);",
+    );
+    drop(place.open().unwrap());
+    let conn = Connection::open(place.path()).unwrap();
+    let kept: (String, u32) = conn
+        .query_row("SELECT work_item, (SELECT user_version FROM pragma_user_version) FROM tasks", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .unwrap();
+    assert_eq!(kept, ("ORCH-1".to_owned(), 2));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use crate::budget::DeferralBudget;
 use crate::gate::GateDecision;
-use crate::job::Job;
-use crate::name::StageName;
+use crate::job::{Job, JobState};
+use crate::name::{EffectName, StageName};
 use crate::outcome::{Cause, Fault, Judgement, Outcome};
 use crate::pipeline::{OnFail, Pipeline, Work};
 use crate::task::{Hold, Task, TaskState};
@@ -49,6 +49,8 @@ pub struct Move {
     pub fails_in_a_row: u32,
     /// A hold that begins with the new stage: the attempts are spent.
     pub hold: Option<Hold>,
+    /// Outside acts that have to be done before the stage is written, in order.
+    pub effects: Vec<EffectName>,
     /// In words, for the event log.
     pub reason: String,
 }
@@ -99,7 +101,8 @@ pub fn after_run(
             }
             (Some(GateDecision::Pass), Judgement::Pass) => AfterRun::Move(advance(pipeline, job, work)),
             (Some(GateDecision::Fail), Judgement::Fail) => {
-                AfterRun::Move(repair(pipeline, task, job, work, now))
+                let before = task.verdicts.get(&job.stage).map_or(0, |verdict| verdict.fails_in_a_row);
+                AfterRun::Move(repair(pipeline, task, job, work, before.saturating_add(1), now))
             }
             (gate, judgement) => hold(job, rejected(gate, judgement), now),
         },
@@ -111,6 +114,33 @@ pub fn after_run(
         // Nobody wanted that. A run that does not end in its time is a tool error like any other (J5).
         Outcome::Cancelled(Cause::Deadline) => put_off(job, &overran(), budget, now),
     }
+}
+
+/// What is to be done with a finished job: its verdict is kept, its stage is not yet written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AfterFinish {
+    /// Write the stage, after the effects.
+    Move(Move),
+    /// The task has moved on, or a person has it: there is nothing to complete now.
+    Nothing,
+}
+
+/// Decides where a finished job leads, by the verdict that was kept with it (J6, second tier).
+///
+/// It is what [`after_run`] has decided when the run ended, found again by whoever completes the transition.
+pub fn after_finish(pipeline: &Pipeline, task: &Task, job: &Job, now: Timestamp) -> AfterFinish {
+    let JobState::Finished { run, .. } = job.state else { return AfterFinish::Nothing };
+    if task.stage != job.stage || task.state != TaskState::Active {
+        return AfterFinish::Nothing;
+    }
+    let verdict = task.verdicts.get(&job.stage).filter(|verdict| verdict.run == run);
+    let (Some(work), Some(verdict)) = (pipeline.work(&job.stage), verdict) else {
+        return AfterFinish::Nothing;
+    };
+    AfterFinish::Move(match verdict.judgement {
+        Judgement::Pass => advance(pipeline, job, work),
+        Judgement::Fail => repair(pipeline, task, job, work, verdict.fails_in_a_row, now),
+    })
 }
 
 fn hold(job: &Job, fault: Fault, now: Timestamp) -> AfterRun {
@@ -134,14 +164,20 @@ fn advance(pipeline: &Pipeline, job: &Job, work: &Work) -> Move {
         spends_attempt: false,
         fails_in_a_row: 0,
         hold: None,
+        effects: work.effects.clone(),
         reason: format!("{} read PASS", work.gate),
     }
 }
 
-/// Where a FAIL leads, and the hold if that was the last one that the budget allows.
-fn repair(pipeline: &Pipeline, task: &Task, job: &Job, work: &Work, now: Timestamp) -> Move {
-    let before = task.verdicts.get(&job.stage).map_or(0, |verdict| verdict.fails_in_a_row);
-    let fails_in_a_row = before.saturating_add(1);
+/// Where a FAIL leads, and the hold if that was the last one that the budget allows. `fails_in_a_row` counts this one.
+fn repair(
+    pipeline: &Pipeline,
+    task: &Task,
+    job: &Job,
+    work: &Work,
+    fails_in_a_row: u32,
+    now: Timestamp,
+) -> Move {
     let (to, spends_attempt, spent, allowed) = match &work.on_fail {
         OnFail::BackTo(to) => (to, true, task.attempts_spent.saturating_add(1), pipeline.attempts()),
         OnFail::Repeat { attempts } => (&job.stage, false, fails_in_a_row, *attempts),
@@ -160,6 +196,7 @@ fn repair(pipeline: &Pipeline, task: &Task, job: &Job, work: &Work, now: Timesta
         spends_attempt,
         fails_in_a_row,
         hold,
+        effects: Vec::new(),
         reason: format!("{} read FAIL", work.gate),
     }
 }

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 use stagewright_engine::effect::EffectClass;
-use stagewright_engine::identity::{Epoch, TaskKey};
+pub use stagewright_engine::effect::EffectEnding;
+use stagewright_engine::identity::{Epoch, InstanceId, JobId, TaskKey};
 use stagewright_engine::lease::Lease;
 use stagewright_engine::time::Timestamp;
 use uuid::Uuid;
@@ -33,6 +34,8 @@ pub struct NewEffect {
     pub id: EffectId,
     /// The lease under which it is done.
     pub lease: Lease,
+    /// The finished job whose transition it belongs to.
+    pub job: JobId,
     /// What is done, such as `merge`.
     pub name: String,
     /// What may be done about it after a crash.
@@ -61,7 +64,11 @@ pub struct EffectRecord {
     pub id: EffectId,
     /// The task.
     pub task: TaskKey,
-    /// The epoch of the lease under which it was intended.
+    /// The finished job whose transition it belongs to.
+    pub job: JobId,
+    /// Who intended it last.
+    pub owner: InstanceId,
+    /// The epoch of the lease under which it was intended last.
     pub epoch: Epoch,
     /// What is done.
     pub name: String,
@@ -71,21 +78,21 @@ pub struct EffectRecord {
     pub idempotency_key: String,
     /// What the act needs to be repeated or read back.
     pub detail: Value,
-    /// When it was intended.
+    /// When it was intended last.
     pub intended: Timestamp,
     /// How it ended and when that was written. `None`: intended, and whether it was done is not known here.
     pub ended: Option<(EffectEnding, Timestamp)>,
 }
 
-/// How an effect ended.
+/// An act that the journal knows, and that was not done as far as its class tells, is about to be done again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EffectEnding {
-    /// Done, with what the target answered.
-    Done(String),
-    /// Certainly not done, and why.
-    Failed(String),
-    /// Nobody can say whether it was done, and why. A person has to look; what they find settles it.
-    Unresolved(String),
+pub struct IntendAgain {
+    /// The effect.
+    pub id: EffectId,
+    /// The lease under which it is done now.
+    pub lease: Lease,
+    /// The time.
+    pub now: Timestamp,
 }
 
 /// An effect's end is to be written.
@@ -107,6 +114,12 @@ pub enum IntendRefused {
     /// The lease that the caller relies on is gone.
     #[error("the lease is no longer there")]
     LeaseLost,
+    /// It was done, or nobody can say: it must not be done again by itself.
+    #[error("the effect is already settled")]
+    Settled(Box<EffectRecord>),
+    /// There is no such effect of this task.
+    #[error("there is no such effect")]
+    NoSuchEffect,
     /// The store is in trouble.
     #[error(transparent)]
     Store(#[from] Error),

@@ -4,18 +4,19 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Result, Row, named_params, params};
 use serde_json::json;
 use stagewright_engine::effect::EffectClass;
-use stagewright_engine::identity::{Epoch, TaskKey};
+use stagewright_engine::identity::{Epoch, InstanceId, JobId, TaskKey};
 use stagewright_engine::time::Timestamp;
 
 use super::failure::{Failure, Step};
 use super::writer::Batch;
 use super::{columns, event, lease, task};
 use crate::request::effect::{
-    EffectEnding, EffectId, EffectRecord, IntendRefused, Intended, NewEffect, SettleEffect, SettleRefused,
+    EffectEnding, EffectId, EffectRecord, IntendAgain, IntendRefused, Intended, NewEffect, SettleEffect,
+    SettleRefused,
 };
 
 const SELECT: &str = "SELECT effects.id, repo, work_item, effects.epoch, name, class, idempotency, detail, \
-                      effects.state, answer, intended, settled, effects.task \
+                      effects.state, answer, intended, settled, effects.task, job, owner \
                       FROM effects JOIN tasks ON tasks.id = effects.task";
 
 const fn class_text(class: EffectClass) -> &'static str {
@@ -62,6 +63,8 @@ fn read(row: &Row<'_>) -> Result<(i64, EffectRecord)> {
     let record = EffectRecord {
         id: columns::id(row, 0, EffectId::new)?,
         task: TaskKey { repo: columns::name(row, 1)?, work_item: columns::name(row, 2)? },
+        job: columns::id(row, 13, JobId::new)?,
+        owner: columns::id(row, 14, InstanceId::new)?,
         epoch: columns::epoch(row, 3)?,
         name: row.get(4)?,
         class: read_class(row, 5)?,
@@ -91,6 +94,15 @@ pub(super) fn of_task(conn: &Connection, key: &TaskKey) -> Step<Vec<EffectRecord
     Ok(rows.collect::<Result<_>>()?)
 }
 
+/// Effects that a person has to look at, oldest first.
+pub(super) fn unresolved(conn: &Connection, limit: u32) -> Step<Vec<EffectRecord>> {
+    let mut query = conn.prepare_cached(&format!(
+        "{SELECT} WHERE effects.state = 'unresolved' ORDER BY intended, effects.id LIMIT ?1"
+    ))?;
+    let rows = query.query_map([limit], |row| read(row).map(|(_, record)| record))?;
+    Ok(rows.collect::<Result<_>>()?)
+}
+
 /// Whether the task has an effect whose end nobody has written.
 pub(super) fn any_open(conn: &Connection, task: i64) -> Result<bool> {
     conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM effects WHERE task = ?1 AND state = 'intended')")?
@@ -114,6 +126,8 @@ pub(super) fn intend(batch: &mut Batch<'_>, new: &NewEffect) -> Step<Intended, I
     let record = EffectRecord {
         id: new.id,
         task: new.lease.task.clone(),
+        job: new.job,
+        owner: new.lease.owner,
         epoch: new.lease.epoch,
         name: new.name.clone(),
         class: new.class,
@@ -123,12 +137,14 @@ pub(super) fn intend(batch: &mut Batch<'_>, new: &NewEffect) -> Step<Intended, I
         ended: None,
     };
     conn.prepare_cached(
-        "INSERT INTO effects (id, task, epoch, idempotency, state, name, class, detail, intended)
-         VALUES (:id, :task, :epoch, :key, 'intended', :name, :class, :detail, :now)",
+        "INSERT INTO effects (id, task, job, owner, epoch, idempotency, state, name, class, detail, intended)
+         VALUES (:id, :task, :job, :owner, :epoch, :key, 'intended', :name, :class, :detail, :now)",
     )?
     .execute(named_params! {
         ":id": columns::bytes(new.id.uuid()),
         ":task": found.row,
+        ":job": columns::bytes(new.job.uuid()),
+        ":owner": columns::bytes(new.lease.owner.uuid()),
         ":epoch": columns::number(new.lease.epoch),
         ":key": new.idempotency_key,
         ":name": new.name,
@@ -137,8 +153,42 @@ pub(super) fn intend(batch: &mut Batch<'_>, new: &NewEffect) -> Step<Intended, I
         ":now": new.now.as_millis(),
     })?;
     let detail = json!({ "effect": new.id, "name": new.name, "class": class_text(new.class) });
-    event::write(batch, &found.subject(new.now), "effect-intended", &detail)?;
+    event::write(batch, &found.subject(new.now).job(new.job), "effect-intended", &detail)?;
     Ok(Intended::New(record))
+}
+
+pub(super) fn intend_again(batch: &mut Batch<'_>, again: &IntendAgain) -> Step<EffectRecord, IntendRefused> {
+    let conn = batch.conn();
+    let refused = |why| Err(Failure::Refused(why));
+    let Some(found) = task::find(conn, &again.lease.task)? else { return refused(IntendRefused::LeaseLost) };
+    if !lease::holds(conn, &found, &again.lease)? {
+        return refused(IntendRefused::LeaseLost);
+    }
+    let Some((_, record)) = by_id(conn, again.id)?.filter(|(row, _)| *row == found.row) else {
+        return refused(IntendRefused::NoSuchEffect);
+    };
+    if matches!(record.ended, Some((EffectEnding::Done(_) | EffectEnding::Unresolved(_), _))) {
+        return refused(IntendRefused::Settled(Box::new(record)));
+    }
+    conn.prepare_cached(
+        "UPDATE effects SET state = 'intended', answer = NULL, settled = NULL, owner = ?2, epoch = ?3, intended = ?4
+         WHERE id = ?1",
+    )?
+    .execute(params![
+        columns::bytes(again.id.uuid()),
+        columns::bytes(again.lease.owner.uuid()),
+        columns::number(again.lease.epoch),
+        again.now.as_millis()
+    ])?;
+    let detail = json!({ "effect": again.id, "name": record.name, "class": class_text(record.class) });
+    event::write(batch, &found.subject(again.now).job(record.job), "effect-intended-again", &detail)?;
+    Ok(EffectRecord {
+        owner: again.lease.owner,
+        epoch: again.lease.epoch,
+        intended: again.now,
+        ended: None,
+        ..record
+    })
 }
 
 pub(super) fn settle(batch: &mut Batch<'_>, settle: &SettleEffect) -> Step<EffectRecord, SettleRefused> {
@@ -161,7 +211,7 @@ pub(super) fn settle(batch: &mut Batch<'_>, settle: &SettleEffect) -> Step<Effec
     write_ending(conn, settle.id, &settle.ending, settle.now)?;
     let (state, _) = ending_columns(&settle.ending);
     let detail = json!({ "effect": settle.id, "name": record.name, "state": state });
-    event::write(batch, &task.subject(settle.now), "effect-settled", &detail)?;
+    event::write(batch, &task.subject(settle.now).job(record.job), "effect-settled", &detail)?;
     Ok(EffectRecord { ended: Some((settle.ending.clone(), settle.now)), ..record })
 }
 
@@ -186,6 +236,36 @@ pub(super) fn give_up_open(
         event::write(batch, &event::Subject::new(now).task(task, epoch), "effect-settled", &detail)?;
     }
     Ok(open)
+}
+
+/// A finished job is stale before its transition was complete: what was done or begun for it can't be taken back, and is
+/// a person's to look at.
+pub(super) fn cut_off(
+    batch: &mut Batch<'_>,
+    found: &task::TaskRow,
+    job: JobId,
+    now: Timestamp,
+) -> Result<()> {
+    let conn = batch.conn();
+    let of_job: Vec<EffectRecord> = {
+        let mut query = conn.prepare_cached(&format!("{SELECT} WHERE job = ?1"))?;
+        let rows =
+            query.query_map([columns::bytes(job.uuid())], |row| read(row).map(|(_, record)| record))?;
+        rows.collect::<Result<_>>()?
+    };
+    for record in of_job {
+        let why = match record.ended {
+            Some((EffectEnding::Done(answer), _)) => {
+                format!("it was done ({answer}), but the task went elsewhere before its stage was written")
+            }
+            None => "the task went elsewhere before anybody knew whether it was done".to_owned(),
+            Some((EffectEnding::Failed(_) | EffectEnding::Unresolved(_), _)) => continue,
+        };
+        write_ending(conn, record.id, &EffectEnding::Unresolved(why), now)?;
+        let detail = json!({ "effect": record.id, "name": record.name, "state": "unresolved" });
+        event::write(batch, &found.subject(now).job(job), "effect-settled", &detail)?;
+    }
+    Ok(())
 }
 
 fn write_ending(conn: &Connection, id: EffectId, ending: &EffectEnding, now: Timestamp) -> Result<()> {

@@ -4,8 +4,9 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Result, Row, named_params, params};
 use serde_json::json;
 use stagewright_engine::identity::{InstanceId, JobId, RunId, TaskKey};
-use stagewright_engine::job::{Job, JobState};
+use stagewright_engine::job::{Job, JobState, PutOff};
 use stagewright_engine::name::ProducerName;
+use stagewright_engine::outcome::Fault;
 use stagewright_engine::task::TaskState;
 use stagewright_engine::time::Timestamp;
 
@@ -13,7 +14,7 @@ use super::event;
 use super::failure::{Failure, Step};
 use super::task::{self, TaskRow};
 use super::writer::Batch;
-use super::{columns, instance, lease};
+use super::{columns, effect, instance, lease};
 use crate::error::Error;
 use crate::request::job::{
     Claim, ClaimNext, ClaimRefused, Claimed, Deference, Due, EnqueueRefused, Limits, NewJob,
@@ -33,6 +34,12 @@ const NEXT_DUE: &str = "jobs.stage = ?1 AND jobs.state IN ('queued', 'deferred')
                         AND (?3 IS NULL OR tasks.repo IN (SELECT value FROM json_each(?3))) \
                         AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.task = jobs.task) \
                         ORDER BY jobs.due, jobs.id LIMIT 1";
+/// One that was not put off is due whatever the clock says. The `+` keeps SQLite from walking all active tasks instead of
+/// the few finished jobs.
+const TO_COMPLETE: &str = "jobs.state = 'finished' AND (jobs.fault IS NULL OR jobs.due <= ?1) \
+                           AND +tasks.state = 'active' \
+                           AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.task = jobs.task) \
+                           ORDER BY jobs.due, jobs.id LIMIT ?2";
 const RUNNING: &str = "SELECT count(*) FROM jobs WHERE state = 'running'";
 const RUNNING_ON: &str = "SELECT count(*) FROM jobs WHERE state = 'running' AND producer = ?1";
 
@@ -58,7 +65,10 @@ pub(super) fn read(row: &Row<'_>) -> Result<JobRow> {
         },
         "deferred" => JobState::Deferred { until: due, fault: columns::json(row, 13)? },
         "held" => JobState::Held,
-        "finished" => JobState::Finished { run: run()? },
+        "finished" => {
+            let fault: Option<Fault> = columns::maybe_json(row, 13)?;
+            JobState::Finished { run: run()?, put_off: fault.map(|fault| PutOff { until: due, fault }) }
+        }
         "done" => JobState::Done { run: run()? },
         "failed" => JobState::Failed,
         "cancelled" => JobState::Cancelled,
@@ -111,11 +121,10 @@ pub(super) fn running(conn: &Connection, instance: Option<InstanceId>) -> Step<V
     Ok(rows.collect::<Result<_>>()?)
 }
 
-/// Finished jobs, oldest first.
-pub(super) fn finished(conn: &Connection, limit: u32) -> Step<Vec<Job>> {
-    let mut query = conn
-        .prepare_cached(&format!("{SELECT} WHERE jobs.state = 'finished' ORDER BY jobs.updated LIMIT ?1"))?;
-    let rows = query.query_map([limit], |row| read(row).map(|found| found.job))?;
+/// Finished jobs whose transition can be completed now, oldest first.
+pub(super) fn finished(conn: &Connection, now: Timestamp, limit: u32) -> Step<Vec<Job>> {
+    let mut query = conn.prepare_cached(&format!("{SELECT} WHERE {TO_COMPLETE}"))?;
+    let rows = query.query_map(params![now.as_millis(), limit], |row| read(row).map(|found| found.job))?;
     Ok(rows.collect::<Result<_>>()?)
 }
 
@@ -172,7 +181,11 @@ pub(super) fn supersede_live(
         return Ok(());
     };
     write_state(batch.conn(), live.job.id, "superseded", now)?;
-    event::write(batch, &found.subject(now).job(live.job.id), "job-superseded", &json!({}))
+    event::write(batch, &found.subject(now).job(live.job.id), "job-superseded", &json!({}))?;
+    if matches!(live.job.state, JobState::Finished { .. }) {
+        effect::cut_off(batch, found, live.job.id, now)?;
+    }
+    Ok(())
 }
 
 /// Puts a job into a state in which nobody owns it.
@@ -183,6 +196,21 @@ pub(super) fn write_state(conn: &Connection, job: JobId, state: &str, now: Times
     )?
     .execute(params![columns::bytes(job.uuid()), state, now.as_millis()])
     .map(drop)
+}
+
+/// A job's work has a verdict; its transition is due from now on, with deferrals of its own to spend.
+pub(super) fn finish(conn: &Connection, job: JobId, now: Timestamp) -> Result<()> {
+    write_state(conn, job, "finished", now)?;
+    conn.prepare_cached("UPDATE jobs SET due = ?2, deferrals = 0, fault = NULL WHERE id = ?1")?
+        .execute(params![columns::bytes(job.uuid()), now.as_millis()])
+        .map(drop)
+}
+
+/// Puts off a job that was deferred, or whose transition was: one deferral is spent.
+pub(super) fn put_off(conn: &Connection, job: JobId, until: Timestamp, fault: &Fault) -> Result<()> {
+    conn.prepare_cached("UPDATE jobs SET due = ?2, fault = ?3, deferrals = deferrals + 1 WHERE id = ?1")?
+        .execute(params![columns::bytes(job.uuid()), until.as_millis(), columns::to_json(fault)?])
+        .map(drop)
 }
 
 /// Puts a job back into the queue, due at once; to the held ones if its task is held.
@@ -333,6 +361,7 @@ mod tests {
         for (sql, index) in [
             (format!("{SELECT} WHERE {NEXT_DUE}"), "jobs_due"),
             (format!("{SELECT} WHERE jobs.task = ?1 AND {LIVE}"), "jobs_one_live"),
+            (format!("{SELECT} WHERE {TO_COMPLETE}"), "jobs_finished"),
             (RUNNING.to_owned(), "jobs_running"),
             (RUNNING_ON.to_owned(), "jobs_running"),
         ] {

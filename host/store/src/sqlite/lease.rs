@@ -3,16 +3,22 @@
 use rusqlite::{Connection, OptionalExtension as _, Result, Row, params};
 use serde_json::json;
 use stagewright_engine::identity::{Epoch, InstanceId, TaskKey};
+use stagewright_engine::job::JobState;
 use stagewright_engine::lease::Lease;
+use stagewright_engine::name::RepoName;
 use stagewright_engine::time::Timestamp;
 
 use super::failure::{Failure, Step};
 use super::task::{self, TaskRow};
 use super::writer::Batch;
-use super::{columns, effect, event, instance};
-use crate::request::lease::{ForceRelease, LeaseRefused, ReleaseRefused, Released, TakeLease};
+use super::{columns, effect, event, instance, job};
+use crate::request::job::Deference;
+use crate::request::lease::{
+    Fence, FenceRefused, ForceRelease, LeaseRefused, LeaveRefused, LeaveRegion, Leaving, ReleaseRefused,
+    Released, TakeLease,
+};
 
-const SELECT: &str = "SELECT repo, work_item, leases.epoch, owner, leases.stage, taken \
+const SELECT: &str = "SELECT repo, work_item, leases.epoch, owner, leases.stage, exclusive, taken \
                       FROM leases JOIN tasks ON tasks.id = leases.task";
 
 fn read(row: &Row<'_>) -> Result<Lease> {
@@ -21,7 +27,8 @@ fn read(row: &Row<'_>) -> Result<Lease> {
         epoch: columns::epoch(row, 2)?,
         owner: columns::id(row, 3, InstanceId::new)?,
         stage: columns::name(row, 4)?,
-        taken: columns::time(row, 5)?,
+        exclusive: row.get(5)?,
+        taken: columns::time(row, 6)?,
     })
 }
 
@@ -42,6 +49,13 @@ pub(super) fn all(conn: &Connection) -> Step<Vec<Lease>> {
     Ok(rows.collect::<Result<_>>()?)
 }
 
+/// The lease under which somebody does effects in a repository.
+fn exclusive_of(conn: &Connection, repo: &RepoName) -> Result<Option<Lease>> {
+    conn.prepare_cached(&format!("{SELECT} WHERE exclusive AND repo = ?1 LIMIT 1"))?
+        .query_row([repo.as_str()], read)
+        .optional()
+}
+
 /// The leases of one owner.
 pub(super) fn of_owner(conn: &Connection, owner: InstanceId) -> Result<Vec<Lease>> {
     let mut query = conn.prepare_cached(&format!("{SELECT} WHERE owner = ?1"))?;
@@ -58,8 +72,17 @@ pub(super) fn take(batch: &mut Batch<'_>, take: &TakeLease) -> Step<Lease, Lease
     if !instance::is_registered(conn, take.owner)? {
         return refused(LeaseRefused::NoSuchInstance(take.owner));
     }
-    if let Some(lease) = of_task(conn, found.row)? {
-        return refused(LeaseRefused::Owned { by: lease.owner, since: lease.taken });
+    let other = of_task(conn, found.row)?;
+    if take.deference == Deference::ToOwner {
+        if let Some(lease) = other {
+            return refused(LeaseRefused::Owned { by: lease.owner, since: lease.taken });
+        }
+        if take.exclusive
+            && let Some(lease) = exclusive_of(conn, &take.task.repo)?
+        {
+            let (task, by, since) = (lease.task, lease.owner, lease.taken);
+            return refused(LeaseRefused::RegionBusy { task, by, since });
+        }
     }
     if found.task.stage != take.expected_stage {
         return refused(LeaseRefused::StageMoved { actual: found.task.stage });
@@ -68,20 +91,25 @@ pub(super) fn take(batch: &mut Batch<'_>, take: &TakeLease) -> Step<Lease, Lease
         return refused(LeaseRefused::EpochMoved { actual: found.task.epoch });
     }
     let epoch = task::raise_epoch(conn, found.row, take.now)?;
-    conn.prepare_cached("INSERT INTO leases (task, owner, stage, epoch, taken) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![
-            found.row,
-            columns::bytes(take.owner.uuid()),
-            take.expected_stage.as_str(),
-            columns::number(epoch),
-            take.now.as_millis()
-        ])?;
+    remove(conn, found.row)?;
+    conn.prepare_cached(
+        "INSERT INTO leases (task, owner, stage, epoch, exclusive, taken) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![
+        found.row,
+        columns::bytes(take.owner.uuid()),
+        take.expected_stage.as_str(),
+        columns::number(epoch),
+        take.exclusive,
+        take.now.as_millis()
+    ])?;
     write_event(batch, found.row, epoch, "lease-taken", take.owner, take.now)?;
     Ok(Lease {
         task: take.task.clone(),
         epoch,
         owner: take.owner,
         stage: take.expected_stage.clone(),
+        exclusive: take.exclusive,
         taken: take.now,
     })
 }
@@ -109,6 +137,49 @@ pub(super) fn release(batch: &mut Batch<'_>, lease: &Lease, now: Timestamp) -> S
     remove(conn, found.row)?;
     write_event(batch, found.row, lease.epoch, "lease-released", lease.owner, now)?;
     Ok(())
+}
+
+pub(super) fn leave(batch: &mut Batch<'_>, leave: &LeaveRegion) -> Step<(), LeaveRefused> {
+    let conn = batch.conn();
+    let found = task::find(conn, &leave.lease.task)?;
+    let Some(found) = found else { return Err(Failure::Refused(LeaveRefused::LeaseLost)) };
+    if !holds(conn, &found, &leave.lease)? {
+        return Err(Failure::Refused(LeaveRefused::LeaseLost));
+    }
+    let finished = job::find(conn, leave.job)?
+        .filter(|job| job.task == found.row && matches!(job.job.state, JobState::Finished { .. }));
+    if finished.is_none() {
+        return Err(Failure::Refused(LeaveRefused::NotFinished(leave.job)));
+    }
+    remove(conn, found.row)?;
+    let subject = found.subject(leave.now).job(leave.job);
+    let (kind, detail) = match &leave.leaving {
+        Leaving::Deferred { until, fault } => {
+            job::put_off(conn, leave.job, *until, fault)?;
+            ("transition-deferred", json!({ "fault": fault.code, "until": until }))
+        }
+        Leaving::Held(hold) => {
+            task::write_hold(conn, found.row, hold, leave.now)?;
+            ("transition-held", json!({ "fault": hold.fault.code }))
+        }
+    };
+    event::write(batch, &subject, kind, &detail)?;
+    event::write_all(batch, &subject, &leave.events)?;
+    Ok(())
+}
+
+pub(super) fn fence(batch: &mut Batch<'_>, fence: &Fence) -> Step<Epoch, FenceRefused> {
+    let conn = batch.conn();
+    let Some(found) = task::find(conn, &fence.task)? else {
+        return Err(Failure::Refused(FenceRefused::NoSuchTask(fence.task.clone())));
+    };
+    if found.task.epoch != fence.epoch {
+        return Err(Failure::Refused(FenceRefused::EpochMoved { actual: found.task.epoch }));
+    }
+    let epoch = task::raise_epoch(conn, found.row, fence.now)?;
+    let subject = event::Subject::new(fence.now).task(found.row, epoch);
+    event::write(batch, &subject, "task-fenced", &json!({ "reason": fence.reason }))?;
+    Ok(epoch)
 }
 
 /// Takes the lease away from an owner that is proven dead.

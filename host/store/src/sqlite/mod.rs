@@ -29,12 +29,15 @@ use crate::error::Error;
 use crate::request::artifact::StoredArtifact;
 use crate::request::conclusion::{ConcludeRefused, Conclusion, StageChange};
 use crate::request::effect::{
-    EffectId, EffectRecord, IntendRefused, Intended, NewEffect, SettleEffect, SettleRefused,
+    EffectId, EffectRecord, IntendAgain, IntendRefused, Intended, NewEffect, SettleEffect, SettleRefused,
 };
 use crate::request::event::Event;
 use crate::request::instance::{Recovered, RetireRefused};
 use crate::request::job::{Claim, ClaimNext, ClaimRefused, Claimed, EnqueueRefused, NewJob};
-use crate::request::lease::{ForceRelease, LeaseRefused, ReleaseRefused, Released, TakeLease};
+use crate::request::lease::{
+    Fence, FenceRefused, ForceRelease, LeaseRefused, LeaveRefused, LeaveRegion, ReleaseRefused, Released,
+    TakeLease,
+};
 use crate::request::repo::{NewRepo, Repo};
 use crate::request::run::{Attachment, EndRefused, EndRun};
 use crate::request::task::{NewTask, ObserveHead, TaskFilter, TaskRefused};
@@ -236,6 +239,14 @@ impl Store for SqliteStore {
         self.writer.write(move |batch| lease::release(batch, &lease, now)).await
     }
 
+    async fn leave_region(&self, leave: LeaveRegion) -> Result<(), LeaveRefused> {
+        self.writer.write(move |batch| lease::leave(batch, &leave)).await
+    }
+
+    async fn fence(&self, fence: Fence) -> Result<Epoch, FenceRefused> {
+        self.writer.write(move |batch| lease::fence(batch, &fence)).await
+    }
+
     async fn leases(&self) -> Result<Vec<Lease>, Error> {
         self.readers.read(lease::all).await
     }
@@ -253,6 +264,10 @@ impl Store for SqliteStore {
         self.writer.write(move |batch| effect::intend(batch, &effect)).await
     }
 
+    async fn intend_again(&self, again: IntendAgain) -> Result<EffectRecord, IntendRefused> {
+        self.writer.write(move |batch| effect::intend_again(batch, &again)).await
+    }
+
     async fn settle(&self, settle: SettleEffect) -> Result<EffectRecord, SettleRefused> {
         self.writer.write(move |batch| effect::settle(batch, &settle)).await
     }
@@ -266,12 +281,16 @@ impl Store for SqliteStore {
         self.readers.read(move |conn| effect::of_task(conn, &key)).await
     }
 
+    async fn unresolved_effects(&self, limit: u32) -> Result<Vec<EffectRecord>, Error> {
+        self.readers.read(move |conn| effect::unresolved(conn, limit)).await
+    }
+
     async fn running_jobs(&self, instance: Option<InstanceId>) -> Result<Vec<Job>, Error> {
         self.readers.read(move |conn| job::running(conn, instance)).await
     }
 
-    async fn finished_jobs(&self, limit: u32) -> Result<Vec<Job>, Error> {
-        self.readers.read(move |conn| job::finished(conn, limit)).await
+    async fn finished_jobs(&self, now: Timestamp, limit: u32) -> Result<Vec<Job>, Error> {
+        self.readers.read(move |conn| job::finished(conn, now, limit)).await
     }
 
     async fn reclaim(

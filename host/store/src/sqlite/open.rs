@@ -22,7 +22,10 @@ use crate::error::Error;
 /// `PRAGMA application_id` of our files, "SWG1".
 const APPLICATION: u32 = 0x5357_4731;
 /// The schema's history, oldest first. Its length is the version that this program knows.
-const MIGRATIONS: &[M<'static>] = &[M::up(include_str!("migrations/0001-initial.sql"))];
+const MIGRATIONS: &[M<'static>] = &[
+    M::up(include_str!("migrations/0001-initial.sql")),
+    M::up(include_str!("migrations/0002-effects-of-jobs.sql")),
+];
 /// How often a waiting opener looks whether the other one has finished the schema.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 

@@ -143,14 +143,7 @@ pub(super) fn end(batch: &mut Batch<'_>, end: &EndRun) -> Step<(), EndRefused> {
     let (kind, detail) = match &end.ending {
         RunEnding::Deferred { until, fault } => {
             job::write_state(conn, end.job, if held { "held" } else { "deferred" }, end.now)?;
-            conn.prepare_cached(
-                "UPDATE jobs SET due = ?2, fault = ?3, deferrals = deferrals + 1 WHERE id = ?1",
-            )?
-            .execute(params![
-                columns::bytes(end.job.uuid()),
-                until.as_millis(),
-                columns::to_json(fault)?
-            ])?;
+            job::put_off(conn, end.job, *until, fault)?;
             ("job-deferred", json!({ "fault": fault.code, "until": until }))
         }
         RunEnding::Held(hold) => {
@@ -172,7 +165,7 @@ pub(super) fn end(batch: &mut Batch<'_>, end: &EndRun) -> Step<(), EndRefused> {
         }
         RunEnding::Finished { artifact, verdict } => {
             write_finding(conn, &found, end.run, artifact, verdict, end.now).map_err(store_only)?;
-            job::write_state(conn, end.job, "finished", end.now)?;
+            job::finish(conn, end.job, end.now)?;
             ("job-finished", json!({ "judgement": verdict.judgement, "artifact": artifact.sha256 }))
         }
     };

@@ -207,6 +207,11 @@ pub(super) fn resume(batch: &mut Batch<'_>, key: &TaskKey, now: Timestamp) -> St
          WHERE task = ?1 AND state = 'held'",
     )?
     .execute(params![found.row, now.as_millis()])?;
+    // A transition that was put off is due again as well.
+    conn.prepare_cached(
+        "UPDATE jobs SET due = ?2, deferrals = 0, fault = NULL, updated = ?2 WHERE task = ?1 AND state = 'finished'",
+    )?
+    .execute(params![found.row, now.as_millis()])?;
     event::write(batch, &found.subject(now), "task-resumed", &json!({}))?;
     Ok(of_row(conn, found.row)?.task)
 }

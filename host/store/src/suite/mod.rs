@@ -83,7 +83,13 @@ macro_rules! store_suite {
                 a_lease_is_released_by_its_owner_only_and_once
                 a_forced_release_fences_the_owner_and_leaves_its_effects_unresolved
                 nobody_claims_a_job_while_somebody_is_in_the_region
-                without_deference_a_claim_fences_whoever_is_in_the_region;
+                without_deference_a_claim_fences_whoever_is_in_the_region
+                one_task_of_a_repository_is_in_a_region_with_effects
+                without_deference_a_lease_is_taken_over_and_its_owner_fenced
+                a_transition_that_is_put_off_is_found_again_when_it_is_due
+                a_held_transition_goes_on_when_the_hold_is_taken_off
+                the_region_is_left_for_a_finished_job_of_its_task_only
+                a_fenced_task_takes_nothing_from_who_had_it;
             transitions:
                 a_verdict_its_artifact_and_the_stage_are_written_together
                 a_stage_is_written_only_from_the_expected_one
@@ -105,7 +111,11 @@ macro_rules! store_suite {
                 the_same_key_is_intended_once
                 an_effect_is_settled_once
                 an_unresolved_effect_can_be_settled_by_who_looked
-                a_fenced_owner_settles_nothing;
+                a_fenced_owner_settles_nothing
+                an_effect_that_was_not_done_is_intended_again_by_who_holds_the_lease
+                an_effect_that_was_done_or_is_unresolved_is_not_intended_again
+                what_a_stale_transition_has_done_is_unresolved
+                the_effects_of_a_completed_transition_stay_as_they_ended;
             recovery:
                 running_jobs_of_the_dead_are_requeued_and_its_leases_released
                 a_dead_owner_that_was_not_dead_writes_nothing

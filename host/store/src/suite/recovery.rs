@@ -14,7 +14,7 @@ pub async fn running_jobs_of_the_dead_are_requeued_and_its_leases_released(place
     let world = World::new(place).await;
     let claimed = world.running().await;
     let lease = world.lease().await;
-    intend(&world, new_effect(&world, &lease, "k")).await;
+    intend(&world, new_effect(&world, &lease, claimed.job.id, "k")).await;
     let running = world.store.running_jobs(Some(world.me)).await.unwrap();
     assert_eq!(running, std::slice::from_ref(&claimed.job));
     let recovered = world.store.requeue_from_dead(&proof(world.me), world.now()).await.unwrap();

@@ -198,9 +198,12 @@ pub async fn a_finished_job_is_completed_later(place: &dyn Place) {
     let verdict = verdict(Judgement::Pass, run, &artifact);
     let ending = RunEnding::Finished { artifact: artifact.clone(), verdict: verdict.clone() };
     world.store.end_run(world.end(&claimed, run, ending)).await.unwrap();
-    let finished = world.store.finished_jobs(10).await.unwrap();
+    let finished = world.store.finished_jobs(world.now(), 10).await.unwrap();
     assert_eq!(finished.len(), 1);
-    assert_eq!((finished[0].id, &finished[0].state), (claimed.job.id, &JobState::Finished { run }));
+    assert_eq!(
+        (finished[0].id, &finished[0].state),
+        (claimed.job.id, &JobState::Finished { run, put_off: None })
+    );
     // It is still the live one, so that no second job is made for the same verdict.
     assert_eq!(world.store.enqueue(world.new_job(&world.task)).await.unwrap().id, claimed.job.id);
     let task = world.task().await;
@@ -213,7 +216,7 @@ pub async fn a_finished_job_is_completed_later(place: &dyn Place) {
     change.completes = Some(claimed.job.id);
     world.store.move_stage(change).await.unwrap();
     assert_eq!(world.store.job(claimed.job.id).await.unwrap().unwrap().state, JobState::Done { run });
-    assert!(world.store.finished_jobs(10).await.unwrap().is_empty());
+    assert!(world.store.finished_jobs(world.now(), 10).await.unwrap().is_empty());
 
     let mut again = world.change("review", world.take_now(world.task().await.epoch));
     (again.expected_stage, again.completes) = (stage("deploy"), Some(claimed.job.id));

@@ -195,6 +195,17 @@ impl World {
         self.store.claim(self.claim_of(job.id)).await.unwrap()
     }
 
+    /// A finished job, and the lease under which its transition is completed.
+    pub(super) async fn region(&self) -> (JobId, Lease) {
+        let claimed = self.running().await;
+        let run = run_of(&claimed);
+        let artifact = artifact("---\nresult: PASS\n---\n");
+        let verdict = verdict(Judgement::Pass, run, &artifact);
+        let ending = RunEnding::Finished { artifact, verdict };
+        self.store.end_run(self.end(&claimed, run, ending)).await.unwrap();
+        (claimed.job.id, self.lease().await)
+    }
+
     /// The end of a claimed run.
     pub(super) fn end(&self, claimed: &Claimed, run: RunId, ending: RunEnding) -> EndRun {
         EndRun {
@@ -224,7 +235,15 @@ impl World {
     }
 
     pub(super) fn take_lease(&self, owner: InstanceId, epoch: Epoch) -> TakeLease {
-        TakeLease { task: self.task.clone(), expected_stage: stage("testing"), epoch, owner, now: self.now() }
+        TakeLease {
+            task: self.task.clone(),
+            expected_stage: stage("testing"),
+            epoch,
+            owner,
+            exclusive: false,
+            deference: Deference::ToOwner,
+            now: self.now(),
+        }
     }
 
     /// A move of the task from `testing` to another stage.
