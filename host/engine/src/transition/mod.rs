@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! a run ended          after_run       move, defer, hold, cancel, requeue, supersede
-//! a job is finished    after_finish    move, nothing
+//! a job is finished    after_finish    move, or nothing
 //! the branch moved     after_push      back to an earlier stage, restart, nothing
 //! a person asked       after_request   hold, resume, move, cancel, or why not
 //! ```
@@ -20,7 +20,7 @@ mod run_end;
 
 pub use person::{AfterRequest, PersonMove, Refused, Request, Standing, after_request};
 pub use push::{AfterPush, after_push};
-pub use run_end::{AfterFinish, AfterRun, Move, RunEnd, after_finish, after_run};
+pub use run_end::{AfterRun, Move, RunEnd, after_finish, after_run};
 
 #[cfg(test)]
 mod tests;

@@ -116,28 +116,18 @@ pub fn after_run(
     }
 }
 
-/// What is to be done with a finished job: its verdict is kept, its stage is not yet written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AfterFinish {
-    /// Write the stage, after the effects.
-    Move(Move),
-    /// The task has moved on, or a person has it: there is nothing to complete now.
-    Nothing,
-}
-
 /// Decides where a finished job leads, by the verdict that was kept with it (J6, second tier).
 ///
-/// It is what [`after_run`] has decided when the run ended, found again by whoever completes the transition.
-pub fn after_finish(pipeline: &Pipeline, task: &Task, job: &Job, now: Timestamp) -> AfterFinish {
-    let JobState::Finished { run, .. } = job.state else { return AfterFinish::Nothing };
+/// It is what [`after_run`] has decided when the run ended, found again by whoever completes the transition. `None`: the
+/// task has moved on, or a person has it, and there is nothing to complete now.
+pub fn after_finish(pipeline: &Pipeline, task: &Task, job: &Job, now: Timestamp) -> Option<Move> {
+    let JobState::Finished { run, .. } = job.state else { return None };
     if task.stage != job.stage || task.state != TaskState::Active {
-        return AfterFinish::Nothing;
+        return None;
     }
-    let verdict = task.verdicts.get(&job.stage).filter(|verdict| verdict.run == run);
-    let (Some(work), Some(verdict)) = (pipeline.work(&job.stage), verdict) else {
-        return AfterFinish::Nothing;
-    };
-    AfterFinish::Move(match verdict.judgement {
+    let verdict = task.verdicts.get(&job.stage).filter(|verdict| verdict.run == run)?;
+    let work = pipeline.work(&job.stage)?;
+    Some(match verdict.judgement {
         Judgement::Pass => advance(pipeline, job, work),
         Judgement::Fail => repair(pipeline, task, job, work, verdict.fails_in_a_row, now),
     })

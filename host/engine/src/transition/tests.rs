@@ -116,7 +116,7 @@ fn a_finished_job_leads_where_the_end_of_its_run_led() {
                 panic!("a verdict moves")
             };
             let (task, job) = finished(&before, &job(at), &to);
-            assert_eq!(after_finish(&pipeline, &task, &job, NOW), AfterFinish::Move(to));
+            assert_eq!(after_finish(&pipeline, &task, &job, NOW), Some(to));
         }
     }
 }
@@ -133,10 +133,10 @@ fn a_finished_job_of_a_task_that_a_person_has_or_that_went_on_leads_nowhere() {
     let mut judged_again = good.clone();
     judged_again.verdicts.get_mut(&job.stage).unwrap().run = RunId::new(Uuid::from_u128(3));
     for task in [elsewhere, cancelled, judged_again] {
-        assert_eq!(after_finish(&pipeline, &task, &job, NOW), AfterFinish::Nothing);
+        assert_eq!(after_finish(&pipeline, &task, &job, NOW), None);
     }
     let queued = Job { state: JobState::Queued, ..job };
-    assert_eq!(after_finish(&pipeline, &good, &queued, NOW), AfterFinish::Nothing);
+    assert_eq!(after_finish(&pipeline, &good, &queued, NOW), None);
 }
 
 #[test]

@@ -145,7 +145,7 @@ pub async fn without_deference_a_lease_is_taken_over_and_its_owner_fenced(place:
     let mut take = world.take_lease(other, lease.epoch);
     take.deference = Deference::ToNobody;
     let new = world.store.take_lease(take).await.unwrap();
-    assert_eq!(world.store.leases().await.unwrap(), [new.clone()]);
+    assert_eq!(world.store.leases().await.unwrap(), std::slice::from_ref(&new));
     let late = world.store.move_stage(world.change("deploy", Ownership::Lease(lease))).await;
     assert_eq!(late, Err(ConcludeRefused::LeaseLost));
     world.store.move_stage(world.change("deploy", Ownership::Lease(new))).await.unwrap();
