@@ -39,6 +39,18 @@ pub enum Error {
         /// How long was waited.
         waited_s: u64,
     },
+    /// This git is too old for what is wanted.
+    #[error(
+        "{what} needs git {needed}, and this is git {found}; install a newer one, or name it in `git.program`"
+    )]
+    GitTooOld {
+        /// What it is too old for.
+        what: &'static str,
+        /// The version that was found.
+        found: git::Version,
+        /// The oldest that can.
+        needed: git::Version,
+    },
     /// There is no such branch, tag or commit.
     #[error("{repository} has no branch, tag or commit `{name}`{near}")]
     NoSuchRevision {

@@ -4,7 +4,7 @@
 //! ```text
 //! source (the user's)  ──facade──▶  bare copy (the host's)  ──alternates──▶  clone (a run's, disposable)
 //!        ▲                                  │
-//!        └───────────── deliver ◀── artifact commit (plumbing only)
+//!        └────── deliver, merge ◀── artifact commit (plumbing only)
 //! ```
 //!
 //! Three things are never done here, whatever the caller wants:
@@ -12,8 +12,8 @@
 //! - git is never run *in* a checkout, the user's or a run's. It runs in the bare copy and in a
 //!   [facade](source) that the host makes, so no configuration and no hook that somebody else wrote is ever
 //!   read. What foreign code leaves in a clone is handled as files, and only to remove them.
-//! - Nothing is written into the user's repository except by [`Bare::deliver`], and then only objects and one
-//!   branch that nobody has checked out.
+//! - Nothing is written into the user's repository except by [`Bare::deliver`] and [`Bare::merge`], and then only objects
+//!   and one branch that nobody has checked out.
 //! - No link is followed and nothing above a folder is reached when an artifact is written, when one is read
 //!   back, and when a clone is removed.
 //!
@@ -28,7 +28,10 @@ pub mod removal;
 pub mod source;
 mod suite_files;
 
-pub use bare::{ArtifactCommit, Author, Bare, Delivery, Refusal, Repositories};
+pub use bare::{
+    ArtifactCommit, Author, Bare, Delivery, Merge, MergeRefusal, Merged, OLDEST_TO_MERGE, Refusal,
+    Repositories,
+};
 pub use clone::DisposableClone;
 pub use error::Error;
 pub use suite_files::{SuiteFile, SuiteFileKind};

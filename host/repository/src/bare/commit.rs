@@ -29,6 +29,15 @@ pub struct ArtifactCommit<'a> {
     pub when: Timestamp,
 }
 
+/// A commit object that is to be written.
+pub(super) struct NewCommit<'a> {
+    pub(super) tree: &'a CommitId,
+    pub(super) parents: &'a [&'a CommitId],
+    pub(super) message: &'a str,
+    pub(super) author: &'a Author,
+    pub(super) when: Timestamp,
+}
+
 /// In whose name the host commits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Author {
@@ -70,7 +79,14 @@ impl Bare {
         if commit_id("rev-parse", &unchanged.run().await?)? == tree {
             return Ok(parent.clone());
         }
-        let commit = self.commit_tree(&tree, artifact).await?;
+        let commit = NewCommit {
+            tree: &tree,
+            parents: &[parent],
+            message: artifact.message,
+            author: artifact.author,
+            when: artifact.when,
+        };
+        let commit = self.commit_tree(&commit).await?;
         // The user's branch can't move meanwhile, as far as this copy knows it: a fetch needs the lock.
         let name = host_ref(branch);
         let old = self.git.quick(&self.path).args(["for-each-ref", "--format=%(objectname)", &name]);
@@ -118,9 +134,11 @@ impl Bare {
         commit_id("write-tree", &with_index().arg("write-tree").run().await?)
     }
 
-    async fn commit_tree(&self, tree: &CommitId, artifact: &ArtifactCommit<'_>) -> Result<CommitId, Error> {
-        let date = format!("@{} +0000", artifact.when.as_millis().div_euclid(1_000));
-        let Author { name, email } = artifact.author;
+    /// Writes a commit object into the bare copy.
+    pub(super) async fn commit_tree(&self, new: &NewCommit<'_>) -> Result<CommitId, Error> {
+        let date = format!("@{} +0000", new.when.as_millis().div_euclid(1_000));
+        let Author { name, email } = new.author;
+        let parents = new.parents.iter().flat_map(|parent| ["-p", parent.as_str()]);
         let commit = self
             .git
             .quick(&self.path)
@@ -131,8 +149,10 @@ impl Bare {
             .env("GIT_COMMITTER_NAME", name)
             .env("GIT_COMMITTER_EMAIL", email)
             .env("GIT_COMMITTER_DATE", &date)
-            .args(["commit-tree", tree.as_str(), "-p", artifact.expected_head.as_str(), "-F", "-"])
-            .input(artifact.message);
+            .args(["commit-tree", new.tree.as_str()])
+            .args(parents)
+            .args(["-F", "-"])
+            .input(new.message);
         commit_id("commit-tree", &commit.run().await?)
     }
 }

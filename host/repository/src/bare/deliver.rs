@@ -91,15 +91,7 @@ impl Bare {
             let command = self.pull_command(&folder, branch);
             return Ok(Delivery::Refused(Refusal::CheckedOut { folder, command }));
         }
-        let fetch = self.git.transfer(facade.path()).holding(lock.file()?).args([
-            "fetch",
-            "--quiet",
-            "--no-tags",
-            "--no-write-fetch-head",
-            "--no-auto-maintenance",
-            "--no-recurse-submodules",
-        ]);
-        fetch.arg(&self.path).arg(commit.as_str()).run().await?;
+        self.bring_objects(lock, &facade, commit).await?;
         let reason = "stagewright: artifact";
         let update = self.git.quick(facade.path()).holding(lock.file()?);
         let update = update.args([
@@ -124,7 +116,26 @@ impl Bare {
         }
     }
 
-    async fn branch_in(&self, facade: &Facade, name: &str) -> Result<Option<CommitId>, Error> {
+    /// Adds a commit of the copy, with all that it stands on, to the user's repository. No name leads to it yet.
+    pub(super) async fn bring_objects(
+        &self,
+        lock: &Lock,
+        facade: &Facade,
+        commit: &CommitId,
+    ) -> Result<(), Error> {
+        let fetch = self.git.transfer(facade.path()).holding(lock.file()?).args([
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-auto-maintenance",
+            "--no-recurse-submodules",
+        ]);
+        fetch.arg(&self.path).arg(commit.as_str()).run().await?;
+        Ok(())
+    }
+
+    pub(super) async fn branch_in(&self, facade: &Facade, name: &str) -> Result<Option<CommitId>, Error> {
         let elsewhere = Self { path: facade.path().to_owned(), ..self.clone() };
         elsewhere.reference(name).await
     }

@@ -14,6 +14,7 @@ mod commit;
 mod deliver;
 mod history;
 mod lock;
+mod merge;
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use stagewright_engine::name::{BranchName, CommitId, RepoName};
 
 pub use commit::{ArtifactCommit, Author};
 pub use deliver::{Delivery, Refusal};
+pub use merge::{Merge, MergeRefusal, Merged, OLDEST_TO_MERGE};
 
 use crate::error::{Error, shown};
 use crate::git::{self, Git};

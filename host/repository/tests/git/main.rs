@@ -6,6 +6,7 @@ mod commits;
 mod crashes;
 mod deliveries;
 mod hostile;
+mod merges;
 mod opening;
 mod place;
 mod questions;
