@@ -10,7 +10,7 @@ use stagewright_capability::harden;
 use stagewright_capability::process::Shepherd;
 use stagewright_engine::identity::InstanceId;
 use stagewright_engine::instance::Instance;
-use stagewright_engine::name::{InvalidName, RepoName};
+use stagewright_engine::name::{EffectName, InvalidName, RepoName, StageName};
 use stagewright_engine::pipeline::{self, Pipeline};
 use stagewright_repository::Repositories;
 use stagewright_repository::git::{self, Git};
@@ -57,6 +57,14 @@ pub enum Error {
     /// The pipeline is wrong.
     #[error(transparent)]
     Pipeline(#[from] pipeline::Error),
+    /// The pipeline has an effect that is not configured.
+    #[error("the stage `{stage}` has the effect `{effect}`, which is not configured; add [effects.{effect}]")]
+    UnknownEffect {
+        /// The stage.
+        stage: StageName,
+        /// The effect.
+        effect: EffectName,
+    },
     /// The store can't be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -140,7 +148,8 @@ pub async fn open_store(path: PathBuf) -> Result<Arc<dyn Store>, Error> {
 
 impl Host {
     /// Starts an instance on the state folder: opens the store, proves its life, takes over from the dead.
-    pub async fn start(config: Config, pipeline: Pipeline, git: Git) -> Result<Self, Error> {
+    pub async fn start(config: impl Into<Arc<Config>>, pipeline: Pipeline, git: Git) -> Result<Self, Error> {
+        let config = config.into();
         harden::this_process().map_err(Error::Harden)?;
         let installation = Installation::find()?;
         let shepherd = Shepherd::new(installation.shepherd()?);
@@ -163,7 +172,7 @@ impl Host {
         let worker = Worker {
             store,
             state,
-            config: Arc::new(config),
+            config,
             pipeline: Arc::new(pipeline),
             installation,
             sandbox,
@@ -171,6 +180,7 @@ impl Host {
             instance: id,
             // `run` does one stage only.
             next_job: NextJob::Leave,
+            commits_reports: false,
         };
         Ok(Self { worker, repositories, taken_over, alive })
     }

@@ -3,7 +3,7 @@
 //! Rules live in `engine`, durable state in `store`, git in `repository`, enforcement in `capability` and
 //! `sandbox`. This crate brings them together: who this instance is ([`instance`]), where its state lies
 //! ([`state`]), what dead instances left ([`recovery`]), and how one claimed job is taken from its clone to
-//! its new stage ([`worker`]). It decides nothing about a task by itself and writes a stage only through
+//! a verdict ([`worker`]) and from there, by way of its effects, to its new stage ([`transition`]). It decides nothing about a task by itself and writes a stage only through
 //! the store's one function.
 
 pub mod actor;
@@ -11,6 +11,8 @@ pub mod cli;
 pub mod clock;
 pub mod component;
 pub mod config;
+mod crash;
+pub mod effect;
 pub mod exit;
 pub mod host;
 pub mod installation;
@@ -20,4 +22,5 @@ pub mod operator;
 pub mod programs;
 pub mod recovery;
 pub mod state;
+pub mod transition;
 pub mod worker;

@@ -7,12 +7,14 @@
 use std::sync::Arc;
 
 use stagewright_capability::{Place, survivors};
+use stagewright_engine::identity::RunId;
 use stagewright_engine::instance::Instance;
-use stagewright_engine::job::JobState;
-use stagewright_engine::lease::{Evidence, LockProbe, ProcessProbe, ProofOfDeath};
+use stagewright_engine::job::{Job, JobState};
+use stagewright_engine::lease::{Evidence, Lease, Liveness, LockProbe, ProcessProbe, ProofOfDeath, liveness};
 use stagewright_engine::time::Timestamp;
 use stagewright_store::{Error, Store};
 
+use crate::effect::place_id;
 use crate::instance::{self, ProcessFacts};
 use crate::state::StateDir;
 use crate::worker::artifact;
@@ -42,13 +44,8 @@ pub async fn take_stock(
             continue;
         };
         let jobs = store.running_jobs(Some(dead.id)).await?;
-        let runs: Vec<_> = jobs
-            .iter()
-            .filter_map(|job| match job.state {
-                JobState::Running { run, .. } => Some(run),
-                _ => None,
-            })
-            .collect();
+        let mut runs: Vec<RunId> = jobs.iter().filter_map(run_of).collect();
+        runs.extend(effects_under_way(store, |lease| lease.owner == dead.id).await?);
         let folders: Vec<_> = runs.iter().flat_map(|&run| [state.run(run), Place::tmp_of(run)]).collect();
         // Before anything is requeued: no retry begins while the old processes may still run.
         let left = tokio::task::spawn_blocking(move || survivors::end_all(&runs));
@@ -80,13 +77,9 @@ pub async fn sweep(store: &Arc<dyn Store>, state: &StateDir) -> Result<(), Error
     // listed and whose run does not run belongs to a run that has ended.
     let listed: Vec<_> = std::fs::read_dir(state.runs()).into_iter().flatten().flatten().collect();
     let running = store.running_jobs(None).await?;
-    let live: std::collections::BTreeSet<String> = running
-        .iter()
-        .filter_map(|job| match job.state {
-            JobState::Running { run, .. } => Some(run.to_string()),
-            _ => None,
-        })
-        .collect();
+    let effects = effects_under_way(store, |_| true).await?;
+    let live: std::collections::BTreeSet<String> =
+        running.iter().filter_map(run_of).chain(effects).map(|run| run.to_string()).collect();
     for folder in listed {
         let name = folder.file_name();
         if name.to_str().is_some_and(|name| live.contains(name)) {
@@ -105,6 +98,34 @@ pub async fn sweep(store: &Arc<dyn Store>, state: &StateDir) -> Result<(), Error
     Ok(())
 }
 
+fn run_of(job: &Job) -> Option<RunId> {
+    match job.state {
+        JobState::Running { run, .. } => Some(run),
+        _ => None,
+    }
+}
+
+/// The marks of effects that were begun under such a lease and whose end nobody has written: their processes may run, and
+/// their folders are in use.
+pub(crate) async fn effects_under_way(
+    store: &Arc<dyn Store>,
+    wanted: impl Fn(&Lease) -> bool,
+) -> Result<Vec<RunId>, Error> {
+    let mut marks = Vec::new();
+    for lease in store.leases().await?.iter().filter(|lease| wanted(lease)) {
+        let effects = store.effects(&lease.task).await?;
+        marks
+            .extend(effects.iter().filter(|effect| effect.ended.is_none()).map(|effect| place_id(effect.id)));
+    }
+    Ok(marks)
+}
+
+/// Whether an instance lives, as far as can be found out from here.
+pub(crate) fn liveness_of(state: &StateDir, recorded: &Instance) -> Liveness {
+    let (lock, _) = instance::probe(&state.instances(), recorded.id);
+    liveness(evidence(recorded, lock, &instance::this_process()))
+}
+
 /// Everything that can be found out about an instance from here.
 fn evidence(recorded: &Instance, lock: LockProbe, here: &ProcessFacts) -> Evidence {
     let same_machine = recorded.host == here.host;
@@ -120,11 +141,9 @@ fn evidence(recorded: &Instance, lock: LockProbe, here: &ProcessFacts) -> Eviden
 
 #[cfg(test)]
 mod tests {
-    use stagewright_engine::identity::InstanceId;
-    use stagewright_engine::lease::{Liveness, liveness};
-
     use super::*;
     use crate::clock;
+    use stagewright_engine::identity::InstanceId;
 
     fn recorded() -> Instance {
         let here = instance::this_process();

@@ -42,7 +42,9 @@ pub(super) fn build(
         allowed(grant, name)?;
         set(name, value.into());
     }
-    set(TEST_RUN_VARIABLE, "1".into());
+    if grant.test_run {
+        set(TEST_RUN_VARIABLE, "1".into());
+    }
     set(RUN_VARIABLE, place.run.to_string().into());
     Ok(env.into_iter().collect())
 }

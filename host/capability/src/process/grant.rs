@@ -28,6 +28,8 @@ pub struct Grant {
     /// The folder's other entries are then allowed one by one, so that what is new in it stays hidden, too. It
     /// does nothing for what lies below a *writable* folder.
     pub hidden: Vec<PathBuf>,
+    /// Whether its processes are marked as a test run (G2, G5). Only what the operator wants done outside is not.
+    pub test_run: bool,
     /// How many commands may run at once.
     pub max_at_once: usize,
     /// The kernel's limit on processes of the user while the command runs. Root is not limited by it.
@@ -111,6 +113,7 @@ impl Default for Grant {
             read: Vec::new(),
             write: Vec::new(),
             hidden: Vec::new(),
+            test_run: true,
             max_at_once: 16,
             max_processes: None,
             max_tree: 4_096,

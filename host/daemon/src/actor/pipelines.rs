@@ -31,7 +31,24 @@ impl Pipelines {
                 own.insert(name.clone(), Arc::new(host::pipeline_file(file)?));
             }
         }
-        Ok(Self { config: Arc::clone(config), general, own })
+        let pipelines = Self { config: Arc::clone(config), general, own };
+        pipelines.check_effects()?;
+        Ok(pipelines)
+    }
+
+    /// Every effect that a pipeline names is configured: found at the start, and not in the midst of a transition.
+    fn check_effects(&self) -> Result<(), host::Error> {
+        for pipeline in [&self.general].into_iter().chain(self.own.values()) {
+            for stage in pipeline.stages() {
+                for effect in stage.work.iter().flat_map(|work| &work.effects) {
+                    if !self.config.effects.contains_key(effect) {
+                        let (stage, effect) = (stage.name.clone(), effect.clone());
+                        return Err(host::Error::UnknownEffect { stage, effect });
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The pipeline of a repository.

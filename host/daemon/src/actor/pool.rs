@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use stagewright_capability::Cancel;
 use stagewright_engine::identity::RunId;
+use stagewright_engine::job::Job;
 use stagewright_engine::name::ProducerName;
 use stagewright_engine::outcome::{Cause, Fault, Outcome};
 use stagewright_repository::{Bare, Repositories};
@@ -20,6 +21,7 @@ use tokio::task::JoinSet;
 use super::Pipelines;
 use super::stop::{Phase, Stop};
 use crate::clock;
+use crate::transition::{self, Completed};
 use crate::worker::{self, NextJob, Worked, Worker};
 
 /// How soon it looks into the queue without being told: another process may have put something there, and a deferred
@@ -30,6 +32,9 @@ const LOOK: Duration = Duration::from_secs(1);
 pub trait Ends: Send + Sync + 'static {
     /// A job has ended: what it came to, or why that could not be written down.
     fn ended(&self, claimed: &Claimed, producer: &ProducerName, worked: &Result<Worked, worker::Error>);
+
+    /// The transition of a finished job was completed, or could not be.
+    fn completed(&self, job: &Job, completed: &Result<Completed, transition::Error>);
 }
 
 /// Everything that the pool stands on.
@@ -44,6 +49,8 @@ pub struct Pool {
     pub queued: Arc<Notify>,
     /// Asks the reconciler to look: a job ended that leaves its task without one.
     pub look: Arc<Notify>,
+    /// Tells the finalizer that a job is finished.
+    pub finished: Arc<Notify>,
     /// Hears how jobs end.
     pub ends: Arc<dyn Ends>,
 }
@@ -63,8 +70,10 @@ impl Pool {
                 running.spawn(async move {
                     let worked = pool.work(&claimed, &producer, cancel).await;
                     pool.ends.ended(&claimed, &producer, &worked);
-                    if !matches!(&worked, Ok(worked) if worked.judgement().is_some()) {
-                        pool.look.notify_one();
+                    match &worked {
+                        Ok(worked) if worked.finished => pool.finished.notify_one(),
+                        Ok(worked) if worked.judgement().is_some() => {}
+                        _ => pool.look.notify_one(),
                     }
                     run
                 });
@@ -156,8 +165,9 @@ impl Pool {
         let bare = opened.map_err(|error| unreachable(error.to_string()))?;
         let head = bare.head(&claimed.task.branch).await.map_err(|error| unreachable(error.to_string()))?;
         let commit = &claimed.job.commit;
-        let same = head == *commit
-            || bare.only_artifacts_between(commit, &head, &key.work_item).await.unwrap_or(false);
+        let items = self.worker.work_items_on(&claimed.task).await;
+        let items = items.map_err(|error| unreachable(error.to_string()))?;
+        let same = bare.only_artifacts_between(commit, &head, &items).await.unwrap_or(false);
         // Nobody wants to know any more what that commit is like. The reconciler queues the new one.
         if same { Ok(bare) } else { Err(Outcome::Cancelled(Cause::Superseded)) }
     }

@@ -113,10 +113,11 @@ impl Reconciler {
         let live = store.live_job(&key).await?;
         let judged = task.verdicts.values().map(|verdict| &verdict.commit);
         let mut same = std::collections::BTreeSet::from([head.clone()]);
-        for commit in judged.chain(live.iter().map(|job| &job.commit)) {
-            let only_ours = *commit == head
-                || bare.only_artifacts_between(commit, &head, &key.work_item).await.unwrap_or(false);
-            if only_ours {
+        let others = judged.chain(live.iter().map(|job| &job.commit)).filter(|commit| **commit != head);
+        let others: std::collections::BTreeSet<&CommitId> = others.collect();
+        let items = if others.is_empty() { Vec::new() } else { self.worker.work_items_on(&task).await? };
+        for commit in others {
+            if bare.only_artifacts_between(commit, &head, &items).await.unwrap_or(false) {
                 same.insert(commit.clone());
             }
         }

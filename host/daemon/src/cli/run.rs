@@ -26,6 +26,7 @@ use super::{Failure, Global, run_text};
 use crate::exit::Exit;
 use crate::host::{self, Host};
 use crate::state;
+use crate::transition::Completed;
 use crate::worker::Worked;
 
 /// What `run` takes.
@@ -157,7 +158,37 @@ impl Run<'_> {
         if commit && worked.judgement().is_some() {
             self.commit(&claimed, &bare).await?;
         }
-        Ok(self.tell(request, &claimed, worked))
+        let finished = worked.finished;
+        let mut ended = self.tell(request, &claimed, worked);
+        if finished {
+            self.complete(&claimed, &mut ended.report).await?;
+        }
+        Ok(ended)
+    }
+
+    /// The effects on the way to the next stage, and what became of them.
+    async fn complete(
+        &self,
+        claimed: &stagewright_store::request::job::Claimed,
+        report: &mut RunReport,
+    ) -> Result<(), Failure> {
+        let worker = &self.host.worker;
+        let Some(job) = worker.store.job(claimed.job.id).await? else { return Ok(()) };
+        self.progress.step("doing what has to be done before the next stage");
+        let cancel = Cancel::new();
+        let interrupted = tokio::spawn(watch::cancel_on_signal(cancel.clone()));
+        let completed = worker.complete(&job, &self.host.repositories, &cancel).await;
+        interrupted.abort();
+        match completed.map_err(|error| Failure::internal("the transition could not be kept", &error))? {
+            Completed::Moved { task, .. } => report.to_stage = task.stage,
+            Completed::PutOff(fault) => {
+                (report.outcome, report.fault) = (RunOutcome::Deferred, Some(fault.into()))
+            }
+            Completed::Held(fault) => (report.outcome, report.fault) = (RunOutcome::Held, Some(fault.into())),
+            Completed::Busy => report.outcome = RunOutcome::Busy,
+            Completed::Stale | Completed::Overtaken => report.outcome = RunOutcome::Superseded,
+        }
+        Ok(())
     }
 
     /// The producer of the stage, or its fallback where the operator has switched it off (P4). The repository

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
+use stagewright_engine::job::Job;
 use stagewright_engine::name::ProducerName;
 use stagewright_engine::outcome::Judgement;
 use stagewright_engine::transition::AfterRun;
@@ -16,11 +17,13 @@ use super::config_command::load;
 use super::output::print;
 use super::progress::printable;
 use super::{Failure, Global};
+use crate::actor::finalizer::Finalizer;
 use crate::actor::pool::{Ends, Pool};
 use crate::actor::reconciler::Reconciler;
 use crate::actor::{Phase, Pipelines, Stop, reaper};
 use crate::exit::Exit;
 use crate::host::{self, Host};
+use crate::transition::{self, Completed};
 use crate::worker::{self, Worked};
 
 /// What `serve` takes: everything else is in the configuration.
@@ -35,12 +38,15 @@ pub(crate) async fn serve(global: &Global, ServeArgs {}: &ServeArgs) -> Result<E
     let drain = Duration::from_secs(config.jobs.drain_s.0);
     let git = host::git(&config).await?;
     let pipeline = host::pipeline(&config, std::path::Path::new(""))?;
-    let host = Host::start(config, pipeline, git).await?;
-    let pipelines = Pipelines::read(&host.worker.config)?;
+    let config = Arc::new(config);
+    let pipelines = Pipelines::read(&config)?;
+    let mut host = Host::start(config, pipeline, git).await?;
+    host.worker.commits_reports = host.worker.config.artifacts.commit;
     let told = Arc::new(Told { json: global.json });
     told.started(&host);
 
-    let (stop, queued, look) = (Stop::default(), Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let stop = Stop::default();
+    let [queued, look, finished] = [(); 3].map(|()| Arc::new(Notify::new()));
     let repositories = Arc::new(host.repositories.clone());
     let reconciler = Reconciler {
         worker: host.worker.clone(),
@@ -50,14 +56,28 @@ pub(crate) async fn serve(global: &Global, ServeArgs {}: &ServeArgs) -> Result<E
         queued: Arc::clone(&queued),
     };
     let ends: Arc<dyn Ends> = told.clone();
-    let pool = Pool { worker: host.worker.clone(), repositories, pipelines, queued, look, ends };
+    let finalizer = Finalizer {
+        worker: host.worker.clone(),
+        repositories: Arc::clone(&repositories),
+        pipelines: pipelines.clone(),
+        finished: Arc::clone(&finished),
+        queued: Arc::clone(&queued),
+        look: Arc::clone(&look),
+        ends: Arc::clone(&ends),
+    };
+    let pool = Pool { worker: host.worker.clone(), repositories, pipelines, queued, look, finished, ends };
     let beside = [
         tokio::spawn(reconciler.run(stop.clone())),
         tokio::spawn(reaper::run(host.worker.clone(), stop.clone())),
         tokio::spawn(listen(stop.clone(), drain, Arc::clone(&told))),
     ];
+    let finalizer = tokio::spawn(finalizer.run(stop.clone()));
     let pool = tokio::spawn(pool.run(stop.clone()));
     let ended = pool.await;
+    if ended.is_err() {
+        stop.enter(Phase::Ending);
+    }
+    let ended = ended.and(finalizer.await);
     // A pool that fell over must not leave the others behind it.
     stop.enter(Phase::Ending);
     for actor in beside {
@@ -143,9 +163,11 @@ impl Ends for Told {
         };
         let (outcome, rest) = match &worked.after {
             _ if worked.overtaken => ("superseded", String::new()),
+            AfterRun::Move(to) if worked.finished => {
+                ("verdict", format!(" {}, its transition follows", found(to.judgement)))
+            }
             AfterRun::Move(to) => {
-                let found = if to.judgement == Judgement::Pass { "PASS" } else { "FAIL" };
-                ("verdict", format!(" {found}, goes to {}", worked.task.stage))
+                ("verdict", format!(" {}, goes to {}", found(to.judgement), worked.task.stage))
             }
             AfterRun::Defer { fault, .. } => ("deferred", format!(" ({}: {})", fault.code, fault.message)),
             AfterRun::Hold(hold) => ("held", format!(" ({}: {})", hold.fault.code, hold.fault.message)),
@@ -170,5 +192,40 @@ impl Ends for Told {
                 "fault": worked.fault().map(|fault| json!({"code": fault.code, "message": fault.message})),
             })
         });
+    }
+
+    fn completed(&self, job: &Job, completed: &Result<Completed, transition::Error>) {
+        let (outcome, rest, to, fault) = match completed {
+            Ok(Completed::Moved { task, .. }) => {
+                ("moved", format!("goes to {}", task.stage), Some(&task.stage), None)
+            }
+            Ok(Completed::PutOff(fault)) => {
+                ("put-off", format!("put off ({}: {})", fault.code, fault.message), None, Some(fault))
+            }
+            Ok(Completed::Held(fault)) => {
+                ("held", format!("held ({}: {})", fault.code, fault.message), None, Some(fault))
+            }
+            // It is tried again in a moment, or found by whoever is responsible for it.
+            Ok(Completed::Busy | Completed::Stale | Completed::Overtaken) | Err(_) => return,
+        };
+        self.say(&format!("{} {}: {}", job.task, job.stage, printable(&rest)), || {
+            json!({
+                "event": "transition-ended",
+                "work_item": job.task.work_item,
+                "repo": job.task.repo,
+                "stage": job.stage,
+                "job": job.id,
+                "outcome": outcome,
+                "to_stage": to,
+                "fault": fault.map(|fault| json!({"code": fault.code, "message": fault.message})),
+            })
+        });
+    }
+}
+
+const fn found(judgement: Judgement) -> &'static str {
+    match judgement {
+        Judgement::Pass => "PASS",
+        Judgement::Fail => "FAIL",
     }
 }

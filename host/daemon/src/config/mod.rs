@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use stagewright_engine::name::{ProducerName, RepoName};
+use stagewright_engine::name::{EffectName, ProducerName, RepoName};
 use stagewright_engine::time::Span;
 
 use self::declare::Tree;
@@ -35,8 +35,8 @@ pub use self::problem::{Error, Place, Problem};
 pub use self::reader::Shown;
 use self::reader::{Collected, Reader};
 use self::sections::{
-    Git, Grants, Isolation, Jobs, Limits, Log, Pipeline, ProbeGrant, ProcessGrant, Reconciler,
-    RepoTestRunner, Sandbox, Setup, State, Suite, TestRunner, TransitionLease,
+    Artifacts, Effect, Git, Grants, Isolation, Jobs, Limits, Log, Pipeline, ProbeGrant, ProcessGrant,
+    Reconciler, RepoTestRunner, Sandbox, Setup, State, Suite, TestRunner, TransitionLease,
 };
 pub use self::show::Style;
 pub use self::value::{Opaque, Program, Seconds, Secrets, Setting};
@@ -89,6 +89,10 @@ pub struct Config {
     pub repos: BTreeMap<RepoName, Repo>,
     /// The producers, the built-in ones too.
     pub producers: BTreeMap<ProducerName, Producer>,
+    /// The edge effects that pipelines may name.
+    pub effects: BTreeMap<EffectName, Effect>,
+    /// What becomes of reports.
+    pub artifacts: Artifacts,
     /// Limits of components.
     pub sandbox: Sandbox,
     /// What keeps processes away from the machine.
@@ -220,6 +224,7 @@ impl Config {
     ) -> Self {
         let repos = checks::names::<RepoName>(collected, "repos");
         let producers = checks::names::<ProducerName>(collected, "producers");
+        let effects = checks::names::<EffectName>(collected, "effects");
         let mut reader = Reader::new(collected, current_dir, home);
         let reader = &mut reader;
         let mut config = Self {
@@ -236,6 +241,8 @@ impl Config {
             setup: reader.section("test_runner.setup", None),
             repos: BTreeMap::new(),
             producers: BTreeMap::new(),
+            effects: BTreeMap::new(),
+            artifacts: reader.section("artifacts", None),
             sandbox: reader.section("sandbox", None),
             isolation: reader.section("isolation", None),
             log: reader.section("log", None),
@@ -260,6 +267,10 @@ impl Config {
                 probe: reader.section("producers.<name>.grants.probe", at),
             };
             config.producers.insert(name, producer);
+        }
+        for name in effects {
+            let effect = reader.section("effects.<name>", Some(name.as_str()));
+            config.effects.insert(name, effect);
         }
         config.shown = reader.take_shown();
         config

@@ -33,6 +33,8 @@ pub(super) fn all() -> Vec<Declared> {
         Grants::declare("producers.<name>.grants"),
         ProcessGrant::declare("producers.<name>.grants.process"),
         ProbeGrant::declare("producers.<name>.grants.probe"),
+        Effect::declare("effects.<name>"),
+        Artifacts::declare("artifacts"),
         Sandbox::declare("sandbox"),
         Isolation::declare("isolation"),
         Log::declare("log"),
@@ -297,6 +299,74 @@ section! {
         endpoints: Option<BTreeMap<String, String>>;
         /// The longest answer, in bytes.
         max_bytes: u64 = 1_024 * 1_024, within 1..=(8 * 1_024 * 1_024);
+    }
+}
+
+choice! {
+    /// What an edge effect does.
+    EffectKind {
+        /// Merges the task's branch into another one of its repository.
+        Merge = "merge",
+        /// Runs a program.
+        Command = "command",
+    }
+}
+
+choice! {
+    /// What may be done about an effect whose end nobody has seen: the host was killed, or the program overran its time.
+    EffectIs {
+        /// Its target refuses it if things have changed: it may be done again.
+        Conditional = "conditional",
+        /// Its target knows it again by `STAGEWRIGHT_KEY`: it may be done again.
+        Keyed = "keyed",
+        /// `read_back` tells whether it has happened.
+        Observable = "observable",
+        /// None of these: the task is held, and a person looks.
+        Blind = "blind",
+    }
+}
+
+section! {
+    /// An edge effect: an outside act on the way from a stage to the one that PASS leads to, by the name that the pipeline's
+    /// `effects` use.
+    Effect {
+        /// What it does: `merge` or `command`.
+        does: Option<EffectKind>;
+        /// For `merge`: the branch that gets the task's branch. If it is not set: `main`. It must not be checked out anywhere.
+        into: Option<String>;
+        /// For `command`: what it runs, in a clone at the task's head, confined as suites are. It finds
+        /// `STAGEWRIGHT_REPO`, `_WORK_ITEM`, `_STAGE`, `_TO`, `_BRANCH`, `_COMMIT` (the examined one), `_HEAD`, `_EFFECT`, `_KEY` (the same
+        /// whenever the same act is done again) and `_EPOCH` in its environment.
+        program: Option<Program>;
+        /// Its arguments.
+        args: Vec<String> = Vec::new();
+        /// What may be done about it when its end is not known. For `command` it has to be set.
+        class: Option<EffectIs>;
+        /// How long it may take. After that its processes are ended, and its end is not known.
+        timeout_s: Seconds = Seconds(600), within 1..=DAY;
+        /// What the exit codes of `command` mean: `done`, `later` (it was certainly not done; it is tried again), `held` (it was
+        /// certainly not done; a person has to look) or `unclear`. By default 0 is `done`, and every other code `unclear`.
+        exit_codes: Option<BTreeMap<String, String>>;
+        /// For the class `observable`: a program that exits with 0 if the act has happened, with 1 if it has not, and with any
+        /// other code if it can't tell. It has the same environment.
+        read_back: Option<Program>;
+        /// Its arguments.
+        read_back_args: Vec<String> = Vec::new();
+        /// Variables for both programs, such as a token. The values are never shown.
+        variables: Secrets = Secrets::default();
+        /// Further folders that they may read.
+        read: Vec<PathBuf> = Vec::new();
+        /// Further folders that they may write.
+        write: Vec<PathBuf> = Vec::new();
+    }
+}
+
+section! {
+    /// The reports of stages, as files of the task's branch.
+    Artifacts {
+        /// Whether the daemon commits each report to the task's branch, before the stage is written. `run` does it only with
+        /// `--commit`.
+        commit: bool = true;
     }
 }
 

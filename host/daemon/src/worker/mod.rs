@@ -16,9 +16,9 @@ use std::time::Duration;
 use stagewright_capability::process::Shepherd;
 use stagewright_capability::{Cancel, Place};
 use stagewright_engine::budget::DeferralBudget;
-use stagewright_engine::identity::{Epoch, InstanceId, JobId};
+use stagewright_engine::identity::{Epoch, InstanceId, JobId, TaskKey};
 use stagewright_engine::ledger::Ledger;
-use stagewright_engine::name::{ProducerName, RepoName, StageName};
+use stagewright_engine::name::{CommitId, ProducerName, RepoName, StageName};
 use stagewright_engine::outcome::{Cause, Fault, Judgement, Outcome};
 use stagewright_engine::pipeline::Pipeline;
 use stagewright_engine::task::{StageVerdict, Task};
@@ -65,6 +65,8 @@ pub struct Worker {
     pub instance: InstanceId,
     /// What becomes of the stage that follows.
     pub next_job: NextJob,
+    /// Whether reports are committed to the task's branch before the stage is written (A3).
+    pub commits_reports: bool,
 }
 
 /// Whether the job of the stage that follows is queued with the transition.
@@ -89,6 +91,8 @@ pub struct Worked {
     pub artifact: Option<PathBuf>,
     /// Somebody had taken over in the meantime: nothing was written.
     pub overtaken: bool,
+    /// The verdict is kept, and its transition has yet to be completed: there are effects on its way.
+    pub finished: bool,
 }
 
 /// The store failed, so that nothing could be written down.
@@ -188,17 +192,29 @@ impl Worker {
         let after = transition::after_run(&self.pipeline, &task, &claimed.job, end, &budget, now);
         let run = run_of(claimed);
         let attachments = attachments(&ledger);
+        let mut finished = false;
         let projected = artifact.as_ref().map(|made| made.artifact.clone());
         let written = match (&after, artifact) {
-            (AfterRun::Move(to), Some(made)) => {
-                let verdict = StageVerdict {
-                    judgement: to.judgement,
-                    fails_in_a_row: to.fails_in_a_row,
-                    commit: claimed.job.commit.clone(),
-                    artifact_sha256: made.artifact.sha256.clone(),
+            (AfterRun::Move(to), Some(made)) if self.commits_reports || !to.effects.is_empty() => {
+                let artifact_sha256 = made.artifact.sha256.clone();
+                let verdict = verdict_of(to, claimed, artifact_sha256, now);
+                let end = EndRun {
+                    job: claimed.job.id,
                     run,
-                    at: now,
+                    epoch: claimed.epoch,
+                    outcome: outcome.clone(),
+                    ending: RunEnding::Finished { artifact: made.artifact, verdict },
+                    ledger,
+                    attachments,
+                    events: Vec::new(),
+                    now,
                 };
+                finished = true;
+                self.end_run(end).await?
+            }
+            (AfterRun::Move(to), Some(made)) => {
+                let verdict = verdict_of(to, claimed, made.artifact.sha256.clone(), now);
+                let ownership = self.ownership(&claimed.task.key.repo, claimed.epoch);
                 let conclusion = Conclusion {
                     job: claimed.job.id,
                     run,
@@ -207,7 +223,8 @@ impl Worker {
                     verdict,
                     ledger,
                     attachments,
-                    change: self.change(claimed, to, now),
+                    // No effects: nothing happens between taking the lease and the write.
+                    change: self.stage_change(&claimed.task.key, to, ownership, &claimed.job.commit, now),
                 };
                 match self.store.conclude(conclusion).await {
                     Ok(_) => Ok(()),
@@ -227,16 +244,21 @@ impl Worker {
                     events: Vec::new(),
                     now,
                 };
-                match self.store.end_run(end).await {
-                    Ok(()) => Ok(()),
-                    Err(EndRefused::Fenced { .. } | EndRefused::NotRunning(_)) => Err(Overtaken),
-                    Err(refused) => return Err(refused.into()),
-                }
+                self.end_run(end).await?
             }
         };
         let artifact = projected.and_then(|artifact| self.project(claimed, &artifact));
         let task = self.store.task(&claimed.task.key).await?.unwrap_or(task);
-        Ok(Worked { outcome, after, task, artifact, overtaken: written.is_err() })
+        let overtaken = written.is_err();
+        Ok(Worked { outcome, after, task, artifact, overtaken, finished: finished && !overtaken })
+    }
+
+    async fn end_run(&self, end: EndRun) -> Result<Result<(), Overtaken>, Error> {
+        match self.store.end_run(end).await {
+            Ok(()) => Ok(Ok(())),
+            Err(EndRefused::Fenced { .. } | EndRefused::NotRunning(_)) => Ok(Err(Overtaken)),
+            Err(refused) => Err(refused.into()),
+        }
     }
 
     /// Writes the artifact's file, with the attachments beside it as the report says. What was decided stands without
@@ -260,18 +282,25 @@ impl Worker {
         }
     }
 
-    fn change(&self, claimed: &Claimed, to: &transition::Move, now: Timestamp) -> StageChange {
+    /// The stage that a verdict leads to. The next job is for `commit`.
+    pub(crate) fn stage_change(
+        &self,
+        task: &TaskKey,
+        to: &transition::Move,
+        ownership: Ownership,
+        commit: &CommitId,
+        now: Timestamp,
+    ) -> StageChange {
         let becomes = match (&to.hold, to.arrives) {
             (Some(hold), _) => Becomes::Held(hold.clone()),
             (None, true) => Becomes::Done,
-            (None, false) => Becomes::Active { next_job: self.next_job(claimed, &to.to, now) },
+            (None, false) => Becomes::Active { next_job: self.next_job(task, &to.to, commit, now) },
         };
         StageChange {
-            task: claimed.task.key.clone(),
+            task: task.clone(),
             expected_stage: to.expected.clone(),
             to: to.to.clone(),
-            // An edge without sub-gates and effects: nothing happens between taking the lease and the write.
-            ownership: self.ownership(&claimed.task.key.repo, claimed.epoch),
+            ownership,
             completes: None,
             attempts: if to.spends_attempt { Attempts::Spend } else { Attempts::Keep },
             becomes,
@@ -281,14 +310,20 @@ impl Worker {
         }
     }
 
-    /// The job of the stage that follows, for the commit that was examined.
-    fn next_job(&self, claimed: &Claimed, stage: &StageName, now: Timestamp) -> Option<NewJob> {
+    /// The job of the stage that follows.
+    fn next_job(
+        &self,
+        task: &TaskKey,
+        stage: &StageName,
+        commit: &CommitId,
+        now: Timestamp,
+    ) -> Option<NewJob> {
         let queued = self.next_job == NextJob::Queue && self.pipeline.work(stage).is_some();
         queued.then(|| NewJob {
             id: JobId::new(clock::new_id()),
-            task: claimed.task.key.clone(),
+            task: task.clone(),
             stage: stage.clone(),
-            commit: claimed.job.commit.clone(),
+            commit: commit.clone(),
             now,
         })
     }
@@ -341,6 +376,23 @@ fn overtaken(refused: &ConcludeRefused) -> bool {
             | ConcludeRefused::LeaseLost
             | ConcludeRefused::NotRunning(_)
     )
+}
+
+/// What the gate has read in the artifact of a claimed job.
+fn verdict_of(
+    to: &transition::Move,
+    claimed: &Claimed,
+    artifact_sha256: String,
+    at: Timestamp,
+) -> StageVerdict {
+    StageVerdict {
+        judgement: to.judgement,
+        fails_in_a_row: to.fails_in_a_row,
+        commit: claimed.job.commit.clone(),
+        artifact_sha256,
+        run: run_of(claimed),
+        at,
+    }
 }
 
 fn ending(after: &AfterRun) -> RunEnding {

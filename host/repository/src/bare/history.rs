@@ -117,18 +117,23 @@ impl Bare {
         Ok(answer.records().map(<[u8]>::to_vec).collect())
     }
 
-    /// Whether the trees of two commits differ in nothing but artifacts of `work_item` (E5). Equal trees do.
+    /// Whether the trees of two commits differ in nothing but artifacts of these work items (E5): those of the tasks that
+    /// stand on the branch. Equal trees do.
     ///
     /// This is the proof that a commit is one of the host's own; its author's name is none.
     pub async fn only_artifacts_between(
         &self,
         a: &CommitId,
         b: &CommitId,
-        work_item: &WorkItem,
+        work_items: &[WorkItem],
     ) -> Result<bool, Error> {
-        let folder = format!("{ARTIFACTS}{work_item}/");
+        if a == b {
+            return Ok(true);
+        }
+        let folders: Vec<String> = work_items.iter().map(|item| format!("{ARTIFACTS}{item}/")).collect();
         let changed = self.changed_paths(a, b).await?;
-        Ok(changed.iter().all(|path| path.starts_with(folder.as_bytes())))
+        let ours = |path: &Vec<u8>| folders.iter().any(|folder| path.starts_with(folder.as_bytes()));
+        Ok(changed.iter().all(ours))
     }
 
     /// The same for the artifacts of any work item.

@@ -43,7 +43,7 @@ async fn an_artifact_becomes_one_commit_with_one_file_and_the_user_sees_nothing_
     let commit = report(&bare, &head).await.unwrap();
 
     assert_eq!(bare.changed_paths(&head, &commit).await.unwrap(), [PATH.as_bytes()]);
-    assert!(bare.only_artifacts_between(&head, &commit, &key("ORCH-1")).await.unwrap());
+    assert!(bare.only_artifacts_between(&head, &commit, &[key("ORCH-1")]).await.unwrap());
     assert_eq!(bare.read_file(&commit, PATH, 100).await.unwrap().unwrap(), b"---\nresult: PASS\n---\n");
     assert_eq!(bare.head(&branch("main")).await.unwrap(), commit);
     assert_eq!(bare.source_head(&branch("main")).await.unwrap(), head);

@@ -35,11 +35,11 @@ async fn a_commit_is_an_artifacts_by_what_it_changes_and_not_by_who_made_it() {
     let code = place.commit("stagewright: test report");
     let bare = place.open().await;
 
-    assert!(bare.only_artifacts_between(&examined, &examined, &key("ORCH-1")).await.unwrap());
-    assert!(bare.only_artifacts_between(&examined, &artifact, &key("ORCH-1")).await.unwrap());
-    assert!(!bare.only_artifacts_between(&examined, &artifact, &key("ORCH-10")).await.unwrap());
-    assert!(!bare.only_artifacts_between(&examined, &another, &key("ORCH-1")).await.unwrap());
-    assert!(!bare.only_artifacts_between(&artifact, &code, &key("ORCH-10")).await.unwrap());
+    assert!(bare.only_artifacts_between(&examined, &examined, &[key("ORCH-1")]).await.unwrap());
+    assert!(bare.only_artifacts_between(&examined, &artifact, &[key("ORCH-1")]).await.unwrap());
+    assert!(!bare.only_artifacts_between(&examined, &artifact, &[key("ORCH-10")]).await.unwrap());
+    assert!(!bare.only_artifacts_between(&examined, &another, &[key("ORCH-1")]).await.unwrap());
+    assert!(!bare.only_artifacts_between(&artifact, &code, &[key("ORCH-10")]).await.unwrap());
 }
 
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn a_file_moved_into_the_artifacts_folder_is_a_change_of_code() {
     place.user(["mv", "src/shop.py", "docs/work-items/ORCH-1/shop.py"]);
     let moved = place.commit("moved");
     let bare = place.open().await;
-    assert!(!bare.only_artifacts_between(&examined, &moved, &key("ORCH-1")).await.unwrap());
+    assert!(!bare.only_artifacts_between(&examined, &moved, &[key("ORCH-1")]).await.unwrap());
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn a_file_in_place_of_the_artifacts_folder_is_a_change_of_code() {
     place.write("docs/work-items/ORCH-1", "a file\n");
     let file = place.commit("a file");
     let bare = place.open().await;
-    assert!(!bare.only_artifacts_between(&examined, &file, &key("ORCH-1")).await.unwrap());
+    assert!(!bare.only_artifacts_between(&examined, &file, &[key("ORCH-1")]).await.unwrap());
 }
 
 #[tokio::test]

@@ -28,6 +28,8 @@ pub struct TaskFilter {
     pub repo: Option<RepoName>,
     /// Only those of this work item.
     pub work_item: Option<WorkItem>,
+    /// Only those on this branch.
+    pub branch: Option<BranchName>,
     /// At most so many.
     pub limit: u32,
     /// Only those behind this one, in the order of repository and work item: the last one of a page.
@@ -36,7 +38,7 @@ pub struct TaskFilter {
 
 impl Default for TaskFilter {
     fn default() -> Self {
-        Self { state: None, repo: None, work_item: None, limit: 100, after: None }
+        Self { state: None, repo: None, work_item: None, branch: None, limit: 100, after: None }
     }
 }
 

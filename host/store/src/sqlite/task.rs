@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension as _, Result, Row, ToSql, params};
 use serde_json::json;
 use stagewright_engine::identity::{Epoch, TaskKey};
-use stagewright_engine::name::{CommitId, RepoName, StageName, WorkItem};
+use stagewright_engine::name::{BranchName, CommitId, RepoName, StageName, WorkItem};
 use stagewright_engine::task::{Hold, StageVerdict, Task, TaskState};
 use stagewright_engine::time::Timestamp;
 
@@ -104,9 +104,14 @@ pub(super) fn list(conn: &Connection, filter: &TaskFilter) -> Step<Vec<Task>> {
     let state = filter.state.map(state_text);
     let repo = filter.repo.as_ref().map(RepoName::as_str);
     let item = filter.work_item.as_ref().map(WorkItem::as_str);
-    for (column, place, value) in
-        [("state", ":state", &state), ("repo", ":repo", &repo), ("work_item", ":work_item", &item)]
-    {
+    let branch = filter.branch.as_ref().map(BranchName::as_str);
+    let wanted = [
+        ("state", ":state", &state),
+        ("repo", ":repo", &repo),
+        ("work_item", ":work_item", &item),
+        ("branch", ":branch", &branch),
+    ];
+    for (column, place, value) in wanted {
         if let Some(value) = value {
             sql.push_str(&format!(" AND {column} = {place}"));
             values.push((place, value));

@@ -166,10 +166,9 @@ async fn busy(host: &Host, request: &Request, task: &Task) -> Result<Option<Subm
 /// A push voids verdicts about other code: back to the earliest stage that has to judge anew (E5).
 async fn follow_push(host: &Host, bare: &Bare, task: Task, head: &CommitId) -> Result<Task, Failure> {
     let mut same = std::collections::BTreeSet::new();
+    let items = host.worker.work_items_on(&task).await?;
     for verdict in task.verdicts.values() {
-        if verdict.commit == *head
-            || bare.only_artifacts_between(&verdict.commit, head, &task.key.work_item).await.unwrap_or(false)
-        {
+        if bare.only_artifacts_between(&verdict.commit, head, &items).await.unwrap_or(false) {
             same.insert(verdict.commit.clone());
         }
     }

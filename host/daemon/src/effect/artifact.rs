@@ -1,0 +1,53 @@
+//! Commits a stage's report to the task's branch (A3): in the host's own copy, then in the user's repository.
+//!
+//! Conditional at both: each branch is moved from where it was seen to be, and only by reports. A branch that the user has
+//! checked out is left alone; the host's copy has the commit then, and later stages see it.
+
+use stagewright_engine::effect::Acted;
+use stagewright_engine::outcome::Fault;
+use stagewright_repository::{ArtifactCommit, Delivery, Error, Refusal};
+use stagewright_store::request::artifact::StoredArtifact;
+
+use super::{Edge, author, trouble};
+use crate::clock;
+
+pub(super) async fn commit(edge: &Edge<'_>, stored: &StoredArtifact) -> Acted {
+    let branch = &edge.task.branch;
+    let committed = async {
+        let head = edge.bare.head(branch).await?;
+        let file = stored.artifact.path.rsplit('/').next().unwrap_or_default();
+        let message = format!(
+            "{}: {file} of {}\n\nStagewright-Run: {}\n",
+            edge.task.key.work_item, edge.examined, stored.run
+        );
+        let artifact = ArtifactCommit {
+            branch,
+            expected_head: &head,
+            path: &stored.artifact.path,
+            bytes: &stored.artifact.bytes,
+            message: &message,
+            author: &author(),
+            when: clock::now(),
+        };
+        let made = edge.bare.commit_artifact(&artifact).await?;
+        let delivery = edge.bare.deliver(branch, &made, &edge.bare.source_head(branch).await?).await?;
+        Ok::<_, Error>((made, delivery))
+    };
+    let moved = || Acted::NotNow(Fault::new("branch-moved", format!("{branch} has moved meanwhile")));
+    match committed.await {
+        Ok((made, Delivery::Delivered | Delivery::AlreadyThere)) => {
+            Acted::Done(format!("{branch} is at {made}"))
+        }
+        Ok((made, Delivery::Refused(Refusal::CheckedOut { folder, command }))) => Acted::Done(format!(
+            "{made} is in the host's copy; {branch} is checked out in {}, to take it: {command}",
+            folder.display()
+        )),
+        Ok((_, Delivery::Refused(Refusal::Moved { .. } | Refusal::NotOnlyArtifacts)))
+        | Err(Error::HeadMoved { .. } | Error::NoSuchRevision { .. }) => moved(),
+        Err(error @ (Error::Obstructed { .. } | Error::BadPath { .. })) => Acted::NotThis(
+            Fault::new("artifact-obstructed", error.to_string())
+                .with_remedy("remove what is in the way from the branch, then `stagewright task resume`"),
+        ),
+        Err(error) => trouble(&error),
+    }
+}
