@@ -102,6 +102,19 @@ impl Host {
         Ran::new(self.command(args).output().expect("the program starts"))
     }
 
+    /// Adds a task at the stage `testing` for the daemon.
+    #[track_caller]
+    pub fn add(&self, repo: &Repo, key: &str) {
+        let path = repo.path();
+        let added = self.call(["task", "add", key, "--repo", path.to_str().unwrap(), "--stage", "testing"]);
+        assert_eq!(added.exit, 0, "{added:#?}");
+    }
+
+    /// What `task show --json` says of a task.
+    pub fn task(&self, key: &str) -> Value {
+        self.call(["task", "show", key, "--json"]).json()
+    }
+
     /// `run --json` of the testing stage for `key`.
     pub fn run(&self, repo: &Repo, key: &str) -> Ran {
         self.run_with(repo, key, &[])

@@ -3,6 +3,7 @@
 //! It runs the built program as a user would and looks at what a user sees: exit code, output, files. It
 //! knows nothing of the host's crates, so a test here can't pass by sharing a mistake with the code.
 
+mod daemon;
 mod host;
 mod installed;
 mod repo;
@@ -11,6 +12,7 @@ mod slow_suite;
 pub mod processes;
 pub mod snapshot;
 
+pub use daemon::Daemon;
 pub use host::{Host, Ran};
 pub use installed::{component, python, shepherd, stagewright};
 pub use repo::Repo;

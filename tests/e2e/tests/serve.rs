@@ -1,96 +1,17 @@
 //! The daemon: it works on the queue until it is told to stop, and whatever ends it, nothing is lost.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
-use stagewright_e2e::{Host, Repo, SlowSuite, processes};
-
-const LIMIT: Duration = Duration::from_secs(90);
-
-/// A daemon, and what it says.
-struct Daemon {
-    process: Child,
-    lines: Receiver<Value>,
-}
-
-impl Daemon {
-    fn start(host: &Host, more: &[&str]) -> Self {
-        let mut args = vec!["serve", "--json", "--set", "reconciler.every_s=1"];
-        args.extend(more);
-        let mut process = host.command(args).stdout(Stdio::piped()).spawn().unwrap();
-        let out = BufReader::new(process.stdout.take().unwrap());
-        let (say, lines) = channel();
-        std::thread::spawn(move || {
-            for line in out.lines().map_while(Result::ok) {
-                let _ = say.send(serde_json::from_str(&line).unwrap_or(Value::String(line)));
-            }
-        });
-        let daemon = Self { process, lines };
-        daemon.hear(|line| line["event"] == "serving");
-        daemon
-    }
-
-    /// The next line that is like this; what comes before it is passed over.
-    fn hear(&self, wanted: impl Fn(&Value) -> bool) -> Value {
-        loop {
-            let line = self.lines.recv_timeout(LIMIT).expect("the daemon says nothing more");
-            if wanted(&line) {
-                return line;
-            }
-        }
-    }
-
-    fn hear_end(&self, key: &str, stage: &str) -> Value {
-        self.hear(|line| line["event"] == "job-ended" && line["work_item"] == key && line["stage"] == stage)
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_raw(self.process.id().cast_signed()).unwrap(), signal).unwrap();
-    }
-
-    /// Tells it to stop and waits for its end in order.
-    fn stop(mut self) {
-        self.signal(Signal::TERM);
-        self.hear(|line| line["event"] == "stopped");
-        assert_eq!(self.process.wait().unwrap().code(), Some(0));
-    }
-
-    fn kill(mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // One that has ended is not hit: its id is kept until it was waited for.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn add(host: &Host, repo: &Repo, key: &str, more: &[&str]) {
-    let path = repo.path();
-    let mut args = vec!["task", "add", key, "--repo", path.to_str().unwrap(), "--stage", "testing"];
-    args.extend(more);
-    let added = host.call(args);
-    assert_eq!(added.exit, 0, "{added:#?}");
-}
-
-fn shown(host: &Host, key: &str) -> Value {
-    host.call(["task", "show", key, "--json"]).json()
-}
+use stagewright_e2e::{Daemon, Host, Repo, SlowSuite, processes};
 
 #[test]
 fn a_task_that_is_added_is_tested_and_goes_on_until_a_producer_is_missing() {
     let repo = Repo::passing_with(&[]);
     let host = Host::new();
     let daemon = Daemon::start(&host, &[]);
-    add(&host, &repo, "A-1", &[]);
+    host.add(&repo, "A-1");
     let tested = daemon.hear_end("A-1", "testing");
     assert_eq!(
         (&tested["judgement"], &tested["to_stage"]),
@@ -102,7 +23,7 @@ fn a_task_that_is_added_is_tested_and_goes_on_until_a_producer_is_missing() {
     let staged = daemon.hear_end("A-1", "deploy-staging");
     assert_eq!((&staged["outcome"], &staged["fault"]["code"]), (&"held".into(), &"component-missing".into()));
     daemon.stop();
-    assert_eq!(shown(&host, "A-1")["state"], "held");
+    assert_eq!(host.task("A-1")["state"], "held");
 }
 
 #[test]
@@ -122,7 +43,7 @@ fn twenty_tasks_with_four_workers_are_all_tested_and_never_more_than_four_at_onc
     );
     let (repo, host) = (Repo::with(&[("test_a.py", &suite)]), Host::new());
     let keys: Vec<String> = (1..=20).map(|number| format!("A-{number}")).collect();
-    keys.iter().for_each(|key| add(&host, &repo, key, &[]));
+    keys.iter().for_each(|key| host.add(&repo, key));
     let daemon = Daemon::start(&host, &["--set", "limits.jobs=4"]);
     let mut tested = std::collections::BTreeSet::new();
     while tested.len() < keys.len() {
@@ -144,7 +65,7 @@ fn twenty_tasks_with_four_workers_are_all_tested_and_never_more_than_four_at_onc
 fn a_daemon_told_to_stop_lets_what_runs_come_to_its_end() {
     let suite = SlowSuite::new();
     let (repo, host) = (suite.repo(), Host::new());
-    add(&host, &repo, "A-1", &[]);
+    host.add(&repo, "A-1");
     let daemon = Daemon::start(&host, &[]);
     suite.wait_until_begun();
     daemon.signal(Signal::TERM);
@@ -152,19 +73,19 @@ fn a_daemon_told_to_stop_lets_what_runs_come_to_its_end() {
     suite.open();
     assert_eq!(daemon.hear_end("A-1", "testing")["judgement"], "pass");
     daemon.hear(|line| line["event"] == "stopped");
-    assert_eq!(shown(&host, "A-1")["stage"], "deploy-staging");
+    assert_eq!(host.task("A-1")["stage"], "deploy-staging");
 }
 
 #[test]
 fn a_daemon_that_may_not_wait_ends_what_runs_and_the_next_one_does_it_again() {
     let suite = SlowSuite::new();
     let (repo, host) = (suite.repo(), Host::new());
-    add(&host, &repo, "A-1", &[]);
+    host.add(&repo, "A-1");
     let daemon = Daemon::start(&host, &["--set", "jobs.drain_s=0"]);
     suite.wait_until_begun();
     daemon.stop();
     assert_eq!(processes::with_mark(&suite.mark()), Vec::<u32>::new());
-    let task = shown(&host, "A-1");
+    let task = host.task("A-1");
     assert_eq!((&task["stage"], &task["job"]["state"]), (&"testing".into(), &"queued".into()), "{task}");
     suite.open();
     let daemon = Daemon::start(&host, &[]);
@@ -176,7 +97,7 @@ fn a_daemon_that_may_not_wait_ends_what_runs_and_the_next_one_does_it_again() {
 fn after_a_kill_of_the_daemon_nothing_runs_on_and_the_next_one_takes_over() {
     let suite = SlowSuite::new();
     let (repo, host) = (suite.repo(), Host::new());
-    add(&host, &repo, "A-1", &[]);
+    host.add(&repo, "A-1");
     let daemon = Daemon::start(&host, &[]);
     suite.wait_until_begun();
     daemon.kill();
@@ -191,7 +112,7 @@ fn after_a_kill_of_the_daemon_nothing_runs_on_and_the_next_one_takes_over() {
 fn a_push_while_the_suite_runs_ends_it_and_the_new_commit_is_tested() {
     let suite = SlowSuite::new();
     let (repo, host) = (suite.repo(), Host::new());
-    add(&host, &repo, "A-1", &[]);
+    host.add(&repo, "A-1");
     let daemon = Daemon::start(&host, &[]);
     suite.wait_until_begun();
     repo.write("test_a.py", "def test_a(): pass\n");
@@ -206,23 +127,20 @@ fn a_push_while_the_suite_runs_ends_it_and_the_new_commit_is_tested() {
     );
     assert_eq!(processes::with_mark(&suite.mark()), Vec::<u32>::new());
     daemon.stop();
-    assert_eq!(shown(&host, "A-1")["examined"], pushed);
+    assert_eq!(host.task("A-1")["examined"], pushed);
 }
 
 #[test]
 fn a_held_task_stays_held_through_a_restart_and_resume_puts_it_back() {
     let repo = Repo::passing_with(&[]);
     let host = Host::new();
-    add(&host, &repo, "A-1", &[]);
+    host.add(&repo, "A-1");
     assert_eq!(host.call(["task", "hold", "A-1", "--reason", "not yet"]).exit, 0);
     let daemon = Daemon::start(&host, &[]);
-    add(&host, &repo, "A-2", &[]);
+    host.add(&repo, "A-2");
     daemon.hear_end("A-2", "testing");
     daemon.stop();
-    assert_eq!(
-        (&shown(&host, "A-1")["state"], &shown(&host, "A-1")["stage"]),
-        (&"held".into(), &"testing".into())
-    );
+    assert_eq!((&host.task("A-1")["state"], &host.task("A-1")["stage"]), (&"held".into(), &"testing".into()));
     let daemon = Daemon::start(&host, &[]);
     assert_eq!(host.call(["task", "resume", "A-1"]).exit, 0);
     assert_eq!(daemon.hear_end("A-1", "testing")["judgement"], "pass");
@@ -235,7 +153,7 @@ fn run_works_beside_the_daemon_on_the_same_state() {
     let host = Host::new();
     let daemon = Daemon::start(&host, &[]);
     host.run(&repo, "B-1").passed();
-    add(&host, &repo, "A-1", &[]);
+    host.add(&repo, "A-1");
     assert_eq!(daemon.hear_end("A-1", "testing")["judgement"], "pass");
     daemon.stop();
 }
@@ -245,7 +163,7 @@ fn with_the_test_runner_off_for_a_repository_its_fallback_is_asked_and_never_the
     let repo = Repo::passing_with(&[]);
     let host = Host::new();
     let daemon = Daemon::start(&host, &["--set", "test_runner.repos=another"]);
-    add(&host, &repo, "A-1", &[]);
+    host.add(&repo, "A-1");
     let end = daemon.hear_end("A-1", "testing");
     assert_eq!((&end["producer"], &end["outcome"]), (&"llm-fallback".into(), &"held".into()), "{end}");
     daemon.stop();
