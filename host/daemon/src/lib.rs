@@ -21,6 +21,7 @@ pub mod logging;
 pub mod operator;
 pub mod programs;
 pub mod recovery;
+mod service;
 pub mod state;
 pub mod transition;
 pub mod worker;

@@ -23,6 +23,7 @@ use crate::actor::reconciler::Reconciler;
 use crate::actor::{Phase, Pipelines, Stop, reaper};
 use crate::exit::Exit;
 use crate::host::{self, Host};
+use crate::service;
 use crate::transition::{self, Completed};
 use crate::worker::{self, Worked};
 
@@ -132,6 +133,7 @@ impl Told {
         let state = host.worker.state.root().display().to_string();
         let jobs = host.worker.config.limits.jobs;
         let taken: usize = host.taken_over.iter().map(|dead| dead.jobs).sum();
+        service::ready(&format!("at most {jobs} jobs at once; {taken} jobs taken over"));
         self.say(
             &format!("serving {state}, at most {jobs} jobs at once; {taken} jobs taken over"),
             || json!({"event": "serving", "state": state, "jobs": jobs, "taken_over": taken, "pid": std::process::id()}),
@@ -139,6 +141,7 @@ impl Told {
     }
 
     fn stopping(&self, drain: Duration) {
+        service::stopping(drain);
         self.say(
             &format!("stopping: nothing new is begun, what runs has {} s", drain.as_secs()),
             || json!({"event": "stopping", "drain_s": drain.as_secs()}),
