@@ -13,6 +13,8 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use stagewright_engine::identity::InstanceId;
 use stagewright_engine::lease::LockProbe;
 
@@ -119,13 +121,46 @@ pub fn this_process() -> ProcessFacts {
             .map(|link| link.to_string_lossy().into_owned())
             .unwrap_or_default(),
         pid,
-        process_start: process_start(pid).unwrap_or_default(),
+        process_start: match process(pid) {
+            Process::Began(start) => start,
+            Process::Nobody | Process::Unknown => 0,
+        },
     }
 }
 
-/// When the process `pid` began, in clock ticks since boot; `None` if there is none of that id.
-pub fn process_start(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// What can be found out about a process id of this namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Process {
+    /// A process has it, and began at this time, in clock ticks since boot.
+    Began(u64),
+    /// Nobody has it.
+    Nobody,
+    /// It is not known whose it is.
+    Unknown,
+}
+
+/// Who has the process id `pid`.
+///
+/// That `/proc` shows nobody is no proof: it may hide processes of others (`hidepid`), and who has used up its open files
+/// reads nothing at all. So the kernel is asked whether the id is free.
+pub fn process(pid: u32) -> Process {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+    judge(stat.ok().as_deref(), || match i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        Some(pid) => test_kill_process(pid) == Err(Errno::SRCH),
+        None => true,
+    })
+}
+
+fn judge(stat: Option<&str>, is_free: impl FnOnce() -> bool) -> Process {
+    match stat.and_then(start_in) {
+        Some(start) => Process::Began(start),
+        None if is_free() => Process::Nobody,
+        None => Process::Unknown,
+    }
+}
+
+/// The start time in the text of a `/proc/<pid>/stat`.
+fn start_in(stat: &str) -> Option<u64> {
     // The second field is the name in brackets and may hold anything; the rest has a fixed order, in which
     // the start time is field 22 of all, so the 20th after the name.
     let (_, fields) = stat.rsplit_once(')')?;
@@ -184,8 +219,20 @@ mod tests {
     }
 
     #[test]
-    fn the_start_time_of_this_process_can_be_read_and_that_of_none_can_not() {
-        assert!(process_start(std::process::id()).unwrap() > 0);
-        assert_eq!(process_start(u32::MAX), None);
+    fn a_process_is_found_with_its_start_time_and_an_id_that_nobody_has_is_free() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = child.id();
+        assert!(matches!(process(pid), Process::Began(1..)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(process(pid), Process::Nobody);
+        assert_eq!(process(u32::MAX), Process::Nobody);
+    }
+
+    #[test]
+    fn a_process_that_can_not_be_looked_at_is_not_taken_for_gone() {
+        assert_eq!(judge(None, || false), Process::Unknown);
+        assert_eq!(judge(Some("cut off"), || false), Process::Unknown);
+        assert_eq!(judge(None, || true), Process::Nobody);
     }
 }

@@ -15,7 +15,7 @@ use stagewright_engine::time::Timestamp;
 use stagewright_store::{Error, Store};
 
 use crate::effect::place_id;
-use crate::instance::{self, ProcessFacts};
+use crate::instance::{self, Process, ProcessFacts};
 use crate::state::StateDir;
 use crate::worker::artifact;
 
@@ -131,10 +131,10 @@ fn evidence(recorded: &Instance, lock: LockProbe, here: &ProcessFacts) -> Eviden
     let same_machine = recorded.host == here.host;
     let same_place =
         same_machine && recorded.boot == here.boot && recorded.pid_namespace == here.pid_namespace;
-    let process = match (same_place, instance::process_start(recorded.pid)) {
-        (false, _) => ProcessProbe::Elsewhere,
-        (true, Some(start)) if start == recorded.process_start => ProcessProbe::Same,
-        (true, _) => ProcessProbe::Gone,
+    let process = match (same_place, instance::process(recorded.pid)) {
+        (false, _) | (true, Process::Unknown) => ProcessProbe::Elsewhere,
+        (true, Process::Began(start)) if start == recorded.process_start => ProcessProbe::Same,
+        (true, Process::Began(_) | Process::Nobody) => ProcessProbe::Gone,
     };
     Evidence { lock, process, earlier_boot: same_machine && recorded.boot != here.boot }
 }

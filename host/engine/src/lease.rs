@@ -46,7 +46,7 @@ pub enum ProcessProbe {
     Same,
     /// The same place, but no process of that id, or one with another start time.
     Gone,
-    /// Another machine, boot or namespace: its process ids say nothing here.
+    /// Another machine, boot or namespace, whose process ids say nothing here; or it can't be looked at.
     Elsewhere,
 }
 
