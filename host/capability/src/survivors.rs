@@ -56,6 +56,15 @@ pub fn end_all(runs: &[RunId]) -> usize {
     }
 }
 
+/// Clears away every adopted process that has ended by itself, so that its id becomes free. Gives how many.
+///
+/// Nobody else waits for them: the daemon is a subreaper, and as the first process of a container it is left with whatever
+/// `docker exec` leaves behind. Those that still live are let live. Children in our own session are never touched,
+/// because who started them waits for them.
+pub fn clear_ended() -> usize {
+    processes().filter(|&pid| reap(pid)).count()
+}
+
 /// Everyone.
 pub(crate) fn processes() -> impl Iterator<Item = Pid> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -53,7 +53,8 @@ pub struct Finalizer {
 type Lane = (RepoName, bool);
 
 impl Finalizer {
-    /// Works until the daemon ends and nothing is under way any more.
+    /// Works until the daemon ends. `stop` is its own: it is told to drain when nothing else runs any more that could finish
+    /// a job, and completes what there is first.
     pub async fn run(self, stop: Stop) {
         let finalizer = Arc::new(self);
         let cancel = Cancel::new();
@@ -62,7 +63,7 @@ impl Finalizer {
         // What could not be completed in this round is looked at again in the next one.
         let mut set_aside: BTreeSet<JobId> = BTreeSet::new();
         loop {
-            if stop.phase() == Phase::Running {
+            if stop.phase() < Phase::Ending {
                 for job in finalizer.due().await {
                     let lane = finalizer.lane(&job);
                     if set_aside.contains(&job.id) || lanes.contains_key(&lane) {

@@ -6,12 +6,14 @@
 //! finalizer    does the effects of finished jobs, and writes their stages
 //! reconciler   compares tasks with their branches, and queues what is missing
 //! reaper       takes over from the dead, and from whoever is at it for too long
+//! orphans      clears away ended processes that were left to the daemon
 //! ```
 //!
 //! No actor trusts another, or its own memory: what is true is read from the store, and what was read is compared again by
 //! the write. So any of them may be slow, late, doubled or dead, here or in another process on the same store.
 
 pub mod finalizer;
+pub mod orphans;
 pub mod pool;
 pub mod reaper;
 pub mod reconciler;

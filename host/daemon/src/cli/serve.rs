@@ -20,7 +20,7 @@ use super::{Failure, Global};
 use crate::actor::finalizer::Finalizer;
 use crate::actor::pool::{Ends, Pool};
 use crate::actor::reconciler::Reconciler;
-use crate::actor::{Phase, Pipelines, Stop, reaper};
+use crate::actor::{Phase, Pipelines, Stop, orphans, reaper};
 use crate::exit::Exit;
 use crate::host::{self, Host};
 use crate::service;
@@ -70,18 +70,27 @@ pub(crate) async fn serve(global: &Global, ServeArgs {}: &ServeArgs) -> Result<E
     let beside = [
         tokio::spawn(reconciler.run(stop.clone())),
         tokio::spawn(reaper::run(host.worker.clone(), stop.clone())),
+        tokio::spawn(orphans::run(stop.clone())),
         tokio::spawn(listen(stop.clone(), drain, Arc::clone(&told))),
     ];
-    let finalizer = tokio::spawn(finalizer.run(stop.clone()));
+    // The finalizer is the last to go: what the pool finishes while it drains is completed, too.
+    let last = Stop::default();
+    let finalizer = tokio::spawn(finalizer.run(last.clone()));
+    let (all, also) = (stop.clone(), last.clone());
+    let told_to_end = tokio::spawn(async move {
+        all.reached(Phase::Ending).await;
+        also.enter(Phase::Ending);
+    });
     let pool = tokio::spawn(pool.run(stop.clone()));
     let ended = pool.await;
+    last.enter(Phase::Draining);
     if ended.is_err() {
         stop.enter(Phase::Ending);
     }
     let ended = ended.and(finalizer.await);
     // A pool that fell over must not leave the others behind it.
     stop.enter(Phase::Ending);
-    for actor in beside {
+    for actor in beside.into_iter().chain([told_to_end]) {
         actor.abort();
         // Its end, or its abort: nothing of it matters any more.
         let _ = actor.await;
