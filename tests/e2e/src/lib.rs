@@ -6,14 +6,18 @@
 mod daemon;
 mod host;
 mod installed;
+mod namespace;
 mod repo;
 mod slow_suite;
 
+pub mod container;
+pub mod instances;
 pub mod processes;
 pub mod snapshot;
 
 pub use daemon::Daemon;
 pub use host::{Host, Ran};
 pub use installed::{component, python, shepherd, stagewright};
+pub use namespace::Namespaced;
 pub use repo::Repo;
 pub use slow_suite::SlowSuite;
