@@ -74,6 +74,13 @@ impl Daemon {
         self.hear(|line| line["event"] == "job-ended" && line["work_item"] == key && line["stage"] == stage)
     }
 
+    /// How the transition of this task from this stage ends.
+    pub fn hear_transition(&self, key: &str, stage: &str) -> Value {
+        self.hear(|line| {
+            line["event"] == "transition-ended" && line["work_item"] == key && line["stage"] == stage
+        })
+    }
+
     /// Whether it has said, and nobody has heard yet, that a job of this task ended.
     pub fn has_ended(&self, key: &str) -> bool {
         self.lines.try_iter().any(|line| line["event"] == "job-ended" && line["work_item"] == key)

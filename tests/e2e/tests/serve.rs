@@ -13,12 +13,9 @@ fn a_task_that_is_added_is_tested_and_goes_on_until_a_producer_is_missing() {
     let daemon = Daemon::start(&host, &[]);
     host.add(&repo, "A-1");
     let tested = daemon.hear_end("A-1", "testing");
-    assert_eq!(
-        (&tested["judgement"], &tested["to_stage"]),
-        (&"pass".into(), &"deploy-staging".into()),
-        "{tested}"
-    );
+    assert_eq!(tested["judgement"], "pass", "{tested}");
     assert!(std::path::Path::new(tested["artifact"].as_str().unwrap()).exists());
+    assert_eq!(daemon.hear_transition("A-1", "testing")["to_stage"], "deploy-staging");
     // This version has no staging-runner: the task waits for a person, and says for what.
     let staged = daemon.hear_end("A-1", "deploy-staging");
     assert_eq!((&staged["outcome"], &staged["fault"]["code"]), (&"held".into(), &"component-missing".into()));
