@@ -2,7 +2,8 @@
 //!
 //! Only in builds with debug assertions, and only where `STAGEWRIGHT_CRASH_AT` names a point: `before-act`, or `before-act:3`
 //! for the third time that it is passed. The process kills itself with SIGKILL, as a crash would: nothing is flushed, no
-//! destructor runs. In a release build there is nothing of this.
+//! destructor runs. `STAGEWRIGHT_STOP_AT` lets it stop there instead (SIGSTOP), like one whose machine was suspended, until it
+//! is continued. In a release build there is nothing of this.
 
 /// The point has been reached.
 #[cfg(not(debug_assertions))]
@@ -14,25 +15,30 @@ pub(crate) fn point(name: &str) {
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use rustix::process::{Signal, getpid, kill_process};
+
     struct Wanted {
         name: String,
         left: AtomicU32,
+        signal: Signal,
     }
-    static WANTED: LazyLock<Option<Wanted>> = LazyLock::new(|| {
-        let text = std::env::var("STAGEWRIGHT_CRASH_AT").ok()?;
+    fn wanted(variable: &str, signal: Signal) -> Option<Wanted> {
+        let text = std::env::var(variable).ok()?;
         let (name, times) = match text.rsplit_once(':') {
             Some((name, times)) => (name.to_owned(), times.parse().ok()?),
             None => (text, 1),
         };
-        Some(Wanted { name, left: AtomicU32::new(times) })
+        Some(Wanted { name, left: AtomicU32::new(times), signal })
+    }
+    static WANTED: LazyLock<Vec<Wanted>> = LazyLock::new(|| {
+        let all = [("STAGEWRIGHT_CRASH_AT", Signal::KILL), ("STAGEWRIGHT_STOP_AT", Signal::STOP)];
+        all.into_iter().filter_map(|(variable, signal)| wanted(variable, signal)).collect()
     });
 
-    let Some(wanted) = WANTED.as_ref().filter(|wanted| wanted.name == name) else { return };
-    if wanted.left.fetch_sub(1, Ordering::SeqCst) == 1 {
-        // It does not return; if it could not be sent, the test notices that nobody died.
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
-        loop {
-            std::thread::park();
+    for wanted in WANTED.iter().filter(|wanted| wanted.name == name) {
+        if wanted.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            // If it could not be sent, the test notices that nobody died or stopped.
+            let _ = kill_process(getpid(), wanted.signal);
         }
     }
 }

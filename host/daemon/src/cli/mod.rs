@@ -7,6 +7,7 @@ mod completions;
 mod config_command;
 mod demo;
 mod doctor;
+mod effect;
 mod failure;
 mod output;
 mod plugin;
@@ -72,6 +73,9 @@ enum Command {
     /// Look at tasks; hold, resume, retry, move or cancel them
     #[command(subcommand)]
     Task(task::TaskCommand),
+    /// Look at edge effects, and settle those whose end nobody knows
+    #[command(subcommand)]
+    Effect(effect::EffectCommand),
     /// Look at producers
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -143,6 +147,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Demo(args) => block_on(demo::demo(&global, &args)),
         Command::Doctor(args) => block_on(doctor::doctor(&global, &args)),
         Command::Task(command) => block_on(task::task(&global, &command)),
+        Command::Effect(command) => block_on(effect::effect(&global, &command)),
         Command::Plugin(command) => block_on(plugin::plugin(&global, &command)),
         Command::Config(command) => config_command::config(&global, &command),
         Command::Completions(args) => completions::completions(&args, &mut Cli::command()),

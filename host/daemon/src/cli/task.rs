@@ -95,10 +95,10 @@ pub(crate) struct ListArgs {
 pub(crate) struct OneArgs {
     /// The work item's key
     #[arg(value_name = "KEY")]
-    work_item: WorkItem,
+    pub(super) work_item: WorkItem,
     /// The repository's name, if the key is in use in several
     #[arg(long, value_name = "NAME")]
-    repo: Option<RepoName>,
+    pub(super) repo: Option<RepoName>,
 }
 
 /// Which task, and why it is held.
@@ -251,7 +251,7 @@ async fn wish(
 }
 
 /// The store, if there is one: looking at tasks makes none.
-async fn open(global: &Global) -> Result<Arc<dyn Store>, Failure> {
+pub(super) async fn open(global: &Global) -> Result<Arc<dyn Store>, Failure> {
     let config = load(global)?;
     let path = host::state_location(&config)?.join("store.sqlite3");
     if !path.exists() {
@@ -382,7 +382,7 @@ async fn resume(store: &dyn Store, args: &OneArgs, json: bool) -> Result<Exit, F
     Ok(Exit::Success)
 }
 
-async fn one(store: &dyn Store, args: &OneArgs) -> Result<Task, Failure> {
+pub(super) async fn one(store: &dyn Store, args: &OneArgs) -> Result<Task, Failure> {
     let filter = TaskFilter {
         repo: args.repo.clone(),
         work_item: Some(args.work_item.clone()),

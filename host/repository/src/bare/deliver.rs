@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use stagewright_engine::name::{BranchName, CommitId};
 
 use super::lock::Lock;
-use super::{Bare, host_ref};
+use super::{Bare, host_ref, source_ref};
 use crate::error::Error;
 use crate::source::{Facade, Purpose, Source, who_has_checked_out};
 
@@ -108,6 +108,9 @@ impl Bare {
             .env("GIT_COMMITTER_EMAIL", "stagewright@localhost");
         let answer = answer.answer().await?;
         if answer.status.success() {
+            // What the copy knows of the user's branch is no older than what it has done to it.
+            let known = self.git.quick(&self.path).holding(lock.file()?);
+            known.args(["update-ref", "--no-deref", &source_ref(branch), commit.as_str()]).run().await?;
             return Ok(Delivery::Delivered);
         }
         match self.branch_in(&facade, &name).await? {

@@ -27,6 +27,7 @@ async fn a_branch_that_nobody_has_checked_out_gets_the_commit_and_nothing_else_c
     let delivered = bare.deliver(&branch("main"), &commit, &head).await.unwrap();
     assert_eq!(delivered, Delivery::Delivered);
     assert_eq!(place.user_head("main"), commit);
+    assert_eq!(bare.source_head(&branch("main")).await.unwrap(), commit, "the copy has not noticed");
     assert_eq!(place.user(["fsck", "--full"]), "");
     assert_eq!(place.user(["status", "--porcelain"]), "");
     assert_eq!(place.user_head("HEAD"), head);

@@ -1,0 +1,376 @@
+//! Edge effects: whatever ends the daemon and wherever, each is done as its class allows, and the stage follows once (O9).
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use stagewright_e2e::{Daemon, Host, Repo, processes};
+
+/// Between the verdict and the stage that follows it.
+const POINTS: [&str; 6] = ["lease-taken", "intended", "before-act", "after-act", "settled", "before-stage"];
+
+/// A repository, its task's branch, a place outside of it, and a host whose pipeline has effects.
+struct World {
+    repo: Repo,
+    host: Host,
+    outside: tempfile::TempDir,
+}
+
+impl World {
+    /// With these effects behind `testing`, and this configuration of theirs.
+    fn new(effects: &str, config: impl FnOnce(&Path) -> String) -> Self {
+        let repo = Repo::passing_with(&[]);
+        repo.git(&["checkout", "--quiet", "-b", "task/a-1"]);
+        repo.write("work.py", "WORK = 1\n");
+        repo.commit("Work");
+        // Nobody stands on a branch: the host may move both.
+        repo.git(&["checkout", "--quiet", "--detach"]);
+        let outside = tempfile::Builder::new().prefix("outside").tempdir_in("/dev/shm").unwrap();
+        let pipeline = outside.path().join("pipeline.toml");
+        let text = format!(
+            r#"
+            [[stage]]
+            name = "development"
+            producer = "llm-fallback"
+            gate = "check_development_complete"
+            artifact = "10-development.md"
+            on_pass = "testing"
+            on_fail = "development"
+            [[stage]]
+            name = "testing"
+            producer = "test-runner"
+            gate = "check_tests_passed"
+            artifact = "13-test-report.md"
+            on_pass = "done"
+            on_fail = "development"
+            effects = {effects}
+            [[stage]]
+            name = "done"
+            "#
+        );
+        std::fs::write(&pipeline, text).unwrap();
+        let config = config(outside.path());
+        let host = Host::new()
+            .with(&format!("pipeline.file={}", pipeline.display()))
+            .with("jobs.grace_s=0")
+            .with("jobs.deferral_backoff_s=1")
+            .with_file(&config);
+        Self { repo, host, outside }
+    }
+
+    fn with_merge() -> Self {
+        Self::new(r#"["merge"]"#, |_| "[effects.merge]\ndoes = \"merge\"\n".to_owned())
+    }
+
+    /// With a command that appends its key to a file outside, of this class.
+    fn with_command(class: &str) -> Self {
+        Self::new(r#"["tell"]"#, |outside| {
+            let told = outside.join("told");
+            let read_back = if class == "observable" {
+                let script =
+                    format!("grep -q \"$STAGEWRIGHT_KEY\" {0} 2>/dev/null && exit 0; exit 1", told.display());
+                format!("read_back = \"sh\"\nread_back_args = [\"-c\", '''{script}''']\n")
+            } else {
+                String::new()
+            };
+            format!(
+                "[effects.tell]\ndoes = \"command\"\nprogram = \"sh\"\nclass = \"{class}\"\ntimeout_s = 1\n\
+                 args = [\"-c\", '''echo \"$STAGEWRIGHT_KEY\" >> {}''']\n{read_back}",
+                told.display()
+            )
+        })
+    }
+
+    fn add(&self) {
+        let path = self.repo.path();
+        let args = ["task", "add", "A-1", "--branch", "task/a-1", "--stage", "testing", "--repo"];
+        let added = self.host.call(args.into_iter().chain([path.to_str().unwrap()]));
+        assert_eq!(added.exit, 0, "{added:#?}");
+    }
+
+    /// The daemon's command, to be killed or stopped at a point of its own.
+    fn command(&self, variable: &str, point: &str) -> Command {
+        let mut command = self.host.command(Daemon::args(&[]));
+        command.env(variable, point);
+        command
+    }
+
+    /// A daemon that kills itself at this point; waits for that.
+    fn killed_at(&self, point: &str) {
+        let daemon = Daemon::begin(self.command("STAGEWRIGHT_CRASH_AT", point));
+        use std::os::unix::process::ExitStatusExt as _;
+        assert_eq!(daemon.wait().signal(), Some(9), "it was not killed at {point}");
+    }
+
+    fn told(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.outside.path().join("told")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn effects(&self) -> Vec<Value> {
+        self.host.call(["effect", "list", "A-1", "--json"]).json().as_array().unwrap().clone()
+    }
+
+    fn effect(&self, name: &str) -> Value {
+        self.effects().into_iter().find(|effect| effect["name"] == name).expect("the journal has it")
+    }
+
+    /// The merge commits on `main`.
+    fn merges(&self) -> Vec<String> {
+        let text = self.repo.git(&["rev-list", "--merges", "main"]);
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn is_done(&self) {
+        let task = self.host.task("A-1");
+        assert_eq!((&task["state"], &task["stage"]), (&"done".into(), &"done".into()), "{task:#}");
+    }
+
+    /// The task waits for a person, who has looked at the effect and says what is true.
+    fn settle(&self, what: &str) {
+        let effect = self.effect("tell");
+        let id = effect["id"].as_str().unwrap();
+        let settled = self.host.call(["effect", "settle", id, what]);
+        assert_eq!(settled.exit, 0, "{settled:#?}");
+        assert_eq!(self.host.call(["task", "resume", "A-1"]).exit, 0);
+    }
+}
+
+fn hear_held(daemon: &Daemon) -> Value {
+    let end = daemon.hear_transition("A-1", "testing");
+    assert_eq!(end["outcome"], "held", "{end}");
+    end
+}
+
+fn hear_moved(daemon: &Daemon) {
+    loop {
+        let end = daemon.hear_transition("A-1", "testing");
+        match end["outcome"].as_str() {
+            Some("moved") => return assert_eq!(end["to_stage"], "done", "{end}"),
+            Some("put-off") => {}
+            _ => panic!("{end}"),
+        }
+    }
+}
+
+#[test]
+fn a_task_that_passes_is_merged_with_its_report_and_done() {
+    let world = World::with_merge();
+    world.add();
+    let daemon = Daemon::start(&world.host, &[]);
+    hear_moved(&daemon);
+    daemon.stop();
+    world.is_done();
+    assert_eq!(world.merges().len(), 1);
+    let files = world.repo.git(&["ls-tree", "-r", "--name-only", "main"]);
+    assert!(files.contains("work.py") && files.contains("docs/work-items/A-1/13-test-report.md"), "{files}");
+    let states: Vec<_> = world.effects().iter().map(|effect| effect["state"].clone()).collect();
+    assert_eq!(states, ["done", "done"]);
+}
+
+#[test]
+fn a_merge_is_done_once_wherever_the_daemon_is_killed() {
+    for point in POINTS {
+        // The second time: the first effect is the report.
+        for point in [point.to_owned(), format!("{point}:2")] {
+            if ["lease-taken:2", "before-stage:2"].contains(&point.as_str()) {
+                continue;
+            }
+            let world = World::with_merge();
+            world.add();
+            world.killed_at(&point);
+            let daemon = Daemon::start(&world.host, &[]);
+            hear_moved(&daemon);
+            daemon.stop();
+            world.is_done();
+            assert_eq!(world.merges().len(), 1, "killed at {point}");
+            assert!(world.effects().iter().all(|effect| effect["state"] == "done"), "killed at {point}");
+        }
+    }
+}
+
+#[test]
+fn a_keyed_command_may_be_repeated_under_the_same_key() {
+    let world = World::with_command("keyed");
+    world.add();
+    world.killed_at("after-act:2");
+    let daemon = Daemon::start(&world.host, &[]);
+    hear_moved(&daemon);
+    daemon.stop();
+    world.is_done();
+    let told = world.told();
+    assert_eq!(told.len(), 2);
+    assert_eq!(told[0], told[1], "the target can't know it again");
+}
+
+#[test]
+fn an_observable_command_is_read_back_and_done_once() {
+    for point in ["before-act:2", "after-act:2"] {
+        let world = World::with_command("observable");
+        world.add();
+        world.killed_at(point);
+        let before = world.told().len();
+        assert_eq!(before, usize::from(point == "after-act:2"));
+        let daemon = Daemon::start(&world.host, &[]);
+        hear_moved(&daemon);
+        daemon.stop();
+        world.is_done();
+        assert_eq!(world.told().len(), 1, "killed at {point}");
+    }
+}
+
+#[test]
+fn a_blind_command_is_left_to_a_person_and_goes_on_as_they_say() {
+    for (point, what, acts) in [("before-act:2", "not-done", 1), ("after-act:2", "done", 1)] {
+        let world = World::with_command("blind");
+        world.add();
+        world.killed_at(point);
+        let daemon = Daemon::start(&world.host, &[]);
+        let held = hear_held(&daemon);
+        assert_eq!(held["fault"]["code"], "effect-unresolved", "{held}");
+        assert_eq!(world.effect("tell")["state"], "unresolved");
+        // Resumed without a word about it, it is held again.
+        assert_eq!(world.host.call(["task", "resume", "A-1"]).exit, 0);
+        hear_held(&daemon);
+        world.settle(what);
+        hear_moved(&daemon);
+        daemon.stop();
+        world.is_done();
+        assert_eq!(world.told().len(), acts, "killed at {point}");
+    }
+}
+
+/// Waits until a process is stopped, or is no more.
+fn wait_until_stopped(id: u32) {
+    processes::wait_for(std::time::Duration::from_secs(60), "the daemon to stop", || {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+    });
+}
+
+/// A file that a daemon's process writes its lines to would block it when it is stopped; what it says is read by a thread.
+fn stopped_at(world: &World, point: &str) -> Daemon {
+    let daemon = Daemon::begin(world.command("STAGEWRIGHT_STOP_AT", point));
+    wait_until_stopped(daemon.id());
+    daemon
+}
+
+#[test]
+fn an_owner_that_was_stopped_right_before_its_merge_wakes_up_and_merges_nothing_twice() {
+    let world = World::with_merge();
+    world.add();
+    let stopped = stopped_at(&world, "before-act:2");
+    // It lives, so nobody takes anything from it by themselves.
+    let other = Daemon::start(&world.host, &[]);
+    let refused = world.host.call(["lease", "release", "A-1"]);
+    assert_eq!(refused.exit, 75, "{refused:#?}");
+    // Forced: what it had begun is unresolved, and a merge may be asked for again.
+    let forced = world.host.call(["lease", "release", "A-1", "--force"]);
+    assert_eq!(forced.exit, 0, "{forced:#?}");
+    let held = hear_held(&other);
+    assert_eq!(held["fault"]["code"], "effect-unresolved");
+    let id = world.effect("merge")["id"].as_str().unwrap().to_owned();
+    assert_eq!(world.host.call(["effect", "settle", &id, "not-done"]).exit, 0);
+    assert_eq!(world.host.call(["task", "resume", "A-1"]).exit, 0);
+    hear_moved(&other);
+    world.is_done();
+    let before = world.host.task("A-1");
+    stopped.signal(Signal::CONT);
+    stopped.stop();
+    other.stop();
+    assert_eq!(world.merges().len(), 1);
+    assert_eq!(world.host.task("A-1"), before, "the one that woke up has written something");
+    assert!(world.effects().iter().all(|effect| effect["state"] == "done"));
+}
+
+#[test]
+fn an_owner_that_was_stopped_before_its_last_look_does_not_act_at_all() {
+    for class in ["keyed", "observable", "blind"] {
+        let world = World::with_command(class);
+        world.add();
+        let stopped = stopped_at(&world, "intended:2");
+        assert_eq!(world.host.call(["lease", "release", "A-1", "--force"]).exit, 0);
+        stopped.signal(Signal::CONT);
+        stopped.stop();
+        assert!(world.told().is_empty(), "{class}: it has acted without its lease");
+        assert_eq!(world.effect("tell")["state"], "unresolved");
+    }
+}
+
+#[test]
+fn of_five_daemons_one_completes_the_transition_and_its_effects_are_done_once() {
+    let world = World::with_command("blind");
+    world.add();
+    let daemons: Vec<Daemon> = (0..5).map(|_| Daemon::start(&world.host, &[])).collect();
+    processes::wait_for(std::time::Duration::from_secs(90), "the task to be done", || {
+        world.host.task("A-1")["state"] == "done"
+    });
+    daemons.into_iter().for_each(Daemon::stop);
+    assert_eq!(world.told().len(), 1);
+    let writes = events(&world, "stage-written");
+    assert_eq!(writes, 1, "the stage was written more than once");
+    assert_eq!(events(&world, "lease-taken"), 1);
+}
+
+/// How many events of this kind the audit trail has.
+fn events(world: &World, kind: &str) -> usize {
+    let store: PathBuf = world.host.state().join("store.sqlite3");
+    let query = format!("SELECT count(*) FROM events WHERE kind = '{kind}'");
+    let python = stagewright_e2e::python();
+    let script =
+        "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchone()[0])";
+    let output = Command::new(python).args(["-c", script]).arg(store).arg(query).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn a_contradiction_between_the_branches_holds_the_task_and_a_push_that_mends_it_goes_on() {
+    let world = World::with_merge();
+    world.repo.git(&["checkout", "--quiet", "main"]);
+    world.repo.write("work.py", "WORK = 2\n");
+    world.repo.commit("Other work");
+    world.repo.git(&["checkout", "--quiet", "--detach"]);
+    world.add();
+    let daemon = Daemon::start(&world.host, &[]);
+    let held = hear_held(&daemon);
+    assert_eq!(held["fault"]["code"], "merge-conflict", "{held}");
+    assert!(held["fault"]["message"].as_str().unwrap().contains("work.py"));
+    assert!(world.merges().is_empty());
+    // The developer merges `main` into the branch; the host's own report on it stays.
+    world.repo.git(&["checkout", "--quiet", "task/a-1"]);
+    world.repo.git(&["merge", "--quiet", "-X", "ours", "-m", "Take main in", "main"]);
+    world.repo.git(&["checkout", "--quiet", "--detach"]);
+    assert_eq!(world.host.call(["task", "resume", "A-1"]).exit, 0);
+    hear_moved(&daemon);
+    daemon.stop();
+    world.is_done();
+    let tip = world.repo.git(&["show", "main:work.py"]);
+    assert_eq!(tip, "WORK = 1");
+}
+
+#[test]
+fn an_effect_that_is_not_configured_is_told_at_the_start() {
+    let world = World::new(r#"["merge"]"#, |_| "[effects.merg]\ndoes = \"merge\"\n".to_owned());
+    let refused = world.host.call(["serve"]);
+    assert_eq!(refused.exit, 2, "{refused:#?}");
+    assert!(refused.stderr.contains("[effects.merge]"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_held_task_stays_held_through_a_restart_and_resume_goes_on_with_its_effects() {
+    let world = World::new(r#"["tell"]"#, |_| {
+        "[effects.tell]\ndoes = \"command\"\nprogram = \"no-such-program-here\"\nclass = \"blind\"\n"
+            .to_owned()
+    });
+    world.add();
+    let daemon = Daemon::start(&world.host, &[]);
+    assert_eq!(hear_held(&daemon)["fault"]["code"], "program-missing");
+    daemon.stop();
+    let daemon = Daemon::start(&world.host, &["--set", "effects.tell.program=true"]);
+    assert_eq!(world.host.task("A-1")["state"], "held");
+    assert_eq!(world.host.call(["task", "resume", "A-1"]).exit, 0);
+    hear_moved(&daemon);
+    daemon.stop();
+    world.is_done();
+}
