@@ -3,12 +3,12 @@
 //! instance leaves is taken over without a person (O6).
 
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use stagewright_e2e::container::Engine;
-use stagewright_e2e::{Daemon, Host, Namespaced, Repo, SlowSuite, instances, processes};
+use stagewright_e2e::{Daemon, Host, Namespaced, Ran, Repo, SlowSuite, instances, processes};
 
 const LIMIT: Duration = Duration::from_secs(90);
 
@@ -31,9 +31,25 @@ impl Waiting {
     #[track_caller]
     fn is_left_alone_by(&self, daemon: &Daemon) {
         assert_eq!(daemon.serving()["taken_over"], 0, "{}", daemon.serving());
-        self.host.run(&self.repo, "A-1").ended(75, "busy", "busy", "testing");
+        self.gives_way().ended(75, "busy", "busy", "testing");
         assert!(!daemon.has_ended("A-1"));
         assert!(!processes::with_mark(&self.suite.mark()).is_empty(), "the suite was ended");
+    }
+
+    /// What a `run` of the same task comes to. One that took the job would wait as its suite does, so it is not waited for
+    /// without end.
+    #[track_caller]
+    fn gives_way(&self) -> Ran {
+        let mut run = self.host.begin(&self.repo, "A-1");
+        let begun = Instant::now();
+        while run.try_wait().unwrap().is_none() {
+            if begun.elapsed() > LIMIT {
+                run.kill().unwrap();
+                panic!("another instance has taken the job: {:#?}", run.wait_with_output());
+            }
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        Ran::new(run.wait_with_output().unwrap())
     }
 
     /// Asserts that the next end of the job is that of a suite that passed, told by `daemon`.
