@@ -37,6 +37,17 @@ pub enum EffectEnding {
     Unresolved(String),
 }
 
+impl EffectEnding {
+    /// Its name, in the log and wherever else it is kept.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Done(_) => "done",
+            Self::Failed(_) => "failed",
+            Self::Unresolved(_) => "unresolved",
+        }
+    }
+}
+
 /// How an effect stands in the journal, for whoever holds the lease and comes to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {

@@ -10,6 +10,7 @@
 //! request    what it is asked and what it answers
 //! error      trouble of the store itself
 //! sqlite     one file on a local disk
+//! memory     nothing on any disk, for simulations and tests (feature `memory`)
 //! suite      the tests that every store must pass
 //! ```
 //!
@@ -17,6 +18,8 @@
 //! for the engine and the daemon. It reads no clock and makes no ids.
 
 pub mod error;
+#[cfg(feature = "memory")]
+pub mod memory;
 pub mod request;
 pub mod sqlite;
 mod store;
@@ -24,5 +27,7 @@ mod store;
 pub mod suite;
 
 pub use error::Error;
+#[cfg(feature = "memory")]
+pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
 pub use store::Store;

@@ -12,6 +12,7 @@ use super::artifact::Artifact;
 use super::event::NewEvent;
 use super::job::NewJob;
 use super::run::Attachment;
+use super::task::TaskStateKind;
 use crate::error::Error;
 
 /// A stage to be written: from which one, to which one, and by what right.
@@ -70,6 +71,35 @@ pub enum Ownership {
     },
 }
 
+impl Ownership {
+    /// Who writes.
+    pub(crate) const fn owner(&self) -> InstanceId {
+        match self {
+            Self::Lease(lease) => lease.owner,
+            Self::TakeNow { owner, .. } | Self::Unleased { owner, .. } => *owner,
+        }
+    }
+
+    /// The epoch that the task must have.
+    pub(crate) const fn epoch(&self) -> Epoch {
+        match self {
+            Self::Lease(lease) => lease.epoch,
+            Self::TakeNow { epoch, .. } | Self::Unleased { epoch, .. } => *epoch,
+        }
+    }
+}
+
+impl StageChange {
+    /// The next job must be for the stage to which this leads.
+    pub(crate) fn must_lead_to(&self, next: &NewJob) -> Result<(), Error> {
+        if next.task == self.task && next.stage == self.to {
+            return Ok(());
+        }
+        let detail = format!("the next job is for `{}`, the task goes to `{}`", next.stage, self.to);
+        Err(Error::Rejected { detail })
+    }
+}
+
 /// What becomes of the count of spent attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempts {
@@ -79,6 +109,17 @@ pub enum Attempts {
     Spend,
     /// It begins anew.
     Reset,
+}
+
+impl Attempts {
+    /// The count afterwards.
+    pub(crate) const fn applied_to(self, spent: u32) -> u32 {
+        match self {
+            Self::Keep => spent,
+            Self::Spend => spent.saturating_add(1),
+            Self::Reset => 0,
+        }
+    }
 }
 
 /// What a task is after a change of its stage.
@@ -95,6 +136,18 @@ pub enum Becomes {
     Done,
     /// Given up.
     Cancelled,
+}
+
+impl Becomes {
+    /// The kind of state that it leads to.
+    pub(crate) const fn kind(&self) -> TaskStateKind {
+        match self {
+            Self::Active { .. } => TaskStateKind::Active,
+            Self::Held(_) => TaskStateKind::Held,
+            Self::Done => TaskStateKind::Done,
+            Self::Cancelled => TaskStateKind::Cancelled,
+        }
+    }
 }
 
 /// A run's verdict, and the stage that follows from it, in one transaction.

@@ -84,6 +84,21 @@ pub struct EffectRecord {
     pub ended: Option<(EffectEnding, Timestamp)>,
 }
 
+impl EffectRecord {
+    /// What becomes of it when its job is stale before its transition was complete: what was done or begun can't be taken
+    /// back, and is a person's to look at.
+    pub(crate) fn cut_off(&self) -> Option<EffectEnding> {
+        let why = match &self.ended {
+            Some((EffectEnding::Done(answer), _)) => {
+                format!("it was done ({answer}), but the task went elsewhere before its stage was written")
+            }
+            None => "the task went elsewhere before anybody knew whether it was done".to_owned(),
+            Some((EffectEnding::Failed(_) | EffectEnding::Unresolved(_), _)) => return None,
+        };
+        Some(EffectEnding::Unresolved(why))
+    }
+}
+
 /// An act that the journal knows, and that was not done as far as its class tells, is about to be done again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IntendAgain {

@@ -1,5 +1,6 @@
 //! Transition leases: who may be in the side-effectful region of a task (O2).
 
+use serde_json::{Value, json};
 use stagewright_engine::identity::{Epoch, InstanceId, JobId, TaskKey};
 use stagewright_engine::lease::Lease;
 use stagewright_engine::name::StageName;
@@ -107,6 +108,18 @@ pub enum Leaving {
     Held(Hold),
 }
 
+impl Leaving {
+    /// What the log says of it.
+    pub(crate) fn event(&self) -> (&'static str, Value) {
+        match self {
+            Self::Deferred { until, fault } => {
+                ("transition-deferred", json!({ "fault": fault.code, "until": until }))
+            }
+            Self::Held(hold) => ("transition-held", json!({ "fault": hold.fault.code })),
+        }
+    }
+}
+
 /// A task's epoch is raised, so that whoever owns its job or its transition can write nothing any more (O5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fence {
@@ -171,6 +184,13 @@ pub struct ForceRelease {
     pub by: String,
     /// The time.
     pub now: Timestamp,
+}
+
+impl ForceRelease {
+    /// Why the effects that were begun under the lease are unresolved.
+    pub(crate) fn reason(&self) -> String {
+        format!("its lease was released by force, by {}", self.by)
+    }
 }
 
 /// A lease that was taken away by force.

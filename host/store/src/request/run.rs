@@ -1,5 +1,6 @@
 //! Runs: single attempts at a job, and how they end when no stage is written with it.
 
+use serde_json::{Value, json};
 use stagewright_engine::identity::{Epoch, JobId, RunId};
 use stagewright_engine::ledger::{Ledger, Stream};
 use stagewright_engine::outcome::{Cause, Fault, Outcome};
@@ -61,6 +62,30 @@ pub enum RunEnding {
         /// What the stage's gate read in it.
         verdict: StageVerdict,
     },
+}
+
+impl RunEnding {
+    /// Whether the job is given up. That claims nothing about the task, so the run's own id is condition enough: else
+    /// a job whose task somebody else had for a moment would stay running for ever. All else needs the epoch.
+    pub(crate) const fn gives_up(&self) -> bool {
+        matches!(self, Self::Cancelled(_) | Self::Superseded | Self::Requeued)
+    }
+
+    /// What the log says of it.
+    pub(crate) fn event(&self) -> (&'static str, Value) {
+        match self {
+            Self::Deferred { until, fault } => {
+                ("job-deferred", json!({ "fault": fault.code, "until": until }))
+            }
+            Self::Held(hold) => ("job-held", json!({ "fault": hold.fault.code })),
+            Self::Cancelled(cause) => ("job-cancelled", json!({ "cause": cause })),
+            Self::Superseded => ("job-superseded", json!({})),
+            Self::Requeued => ("job-requeued", json!({})),
+            Self::Finished { artifact, verdict } => {
+                ("job-finished", json!({ "judgement": verdict.judgement, "artifact": artifact.sha256 }))
+            }
+        }
+    }
 }
 
 /// A file that a run left beside its artifact. The bytes are in the log folder, not in the store.

@@ -2,6 +2,7 @@
 
 use stagewright_engine::identity::TaskKey;
 use stagewright_engine::name::{BranchName, CommitId, RepoName, StageName, WorkItem};
+use stagewright_engine::task::TaskState;
 use stagewright_engine::time::Timestamp;
 
 use crate::error::Error;
@@ -53,6 +54,28 @@ pub enum TaskStateKind {
     Done,
     /// Was given up.
     Cancelled,
+}
+
+impl TaskStateKind {
+    /// The kind of a state.
+    pub const fn of(state: &TaskState) -> Self {
+        match state {
+            TaskState::Active => Self::Active,
+            TaskState::Held(_) => Self::Held,
+            TaskState::Done => Self::Done,
+            TaskState::Cancelled => Self::Cancelled,
+        }
+    }
+
+    /// Its name, in the log and wherever else it is kept.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Held => "held",
+            Self::Done => "done",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// The branch's head was looked at.

@@ -1,7 +1,6 @@
 //! Rows of artifacts. Their bytes are kept whole; the file in the report folder is a copy of them.
 
 use rusqlite::{Connection, OptionalExtension as _, Result, Row, params};
-use sha2::{Digest as _, Sha256};
 use stagewright_engine::identity::{RunId, TaskKey};
 use stagewright_engine::name::{BranchName, RepoName, StageName};
 use stagewright_engine::time::Timestamp;
@@ -9,7 +8,7 @@ use stagewright_engine::time::Timestamp;
 use super::failure::Step;
 use super::{columns, task};
 use crate::error::Error;
-use crate::request::artifact::{Artifact, MAX_BYTES, StoredArtifact};
+use crate::request::artifact::{Artifact, StoredArtifact};
 
 const SELECT: &str = "SELECT artifacts.stage, run, made, path, bytes, sha256, repo, work_item
                       FROM artifacts JOIN tasks ON tasks.id = artifacts.task";
@@ -23,15 +22,7 @@ pub(super) fn write(
     artifact: &Artifact,
     now: Timestamp,
 ) -> Step<()> {
-    if artifact.bytes.len() > MAX_BYTES {
-        let detail = format!("the artifact has {} bytes and may have {MAX_BYTES}", artifact.bytes.len());
-        return Err(Error::Rejected { detail }.into());
-    }
-    if digest(&artifact.bytes) != artifact.sha256 {
-        return Err(
-            Error::Rejected { detail: "the artifact's digest is not that of its bytes".into() }.into()
-        );
-    }
+    artifact.check()?;
     conn.prepare_cached(
         "INSERT INTO artifacts (run, task, stage, path, sha256, made, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
@@ -95,15 +86,11 @@ fn read(row: &Row<'_>) -> Result<StoredArtifact> {
 /// Refuses an artifact whose bytes are not the ones that were kept.
 fn whole(found: Option<StoredArtifact>) -> Step<Option<StoredArtifact>> {
     match &found {
-        Some(stored) if digest(&stored.artifact.bytes) != stored.artifact.sha256 => {
+        Some(stored) if !stored.artifact.is_whole() => {
             let detail =
                 format!("the artifact of run {} does not have the digest that it was kept with", stored.run);
             Err(Error::Damaged { detail }.into())
         }
         _ => Ok(found),
     }
-}
-
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

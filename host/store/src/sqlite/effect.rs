@@ -254,15 +254,9 @@ pub(super) fn cut_off(
         rows.collect::<Result<_>>()?
     };
     for record in of_job {
-        let why = match record.ended {
-            Some((EffectEnding::Done(answer), _)) => {
-                format!("it was done ({answer}), but the task went elsewhere before its stage was written")
-            }
-            None => "the task went elsewhere before anybody knew whether it was done".to_owned(),
-            Some((EffectEnding::Failed(_) | EffectEnding::Unresolved(_), _)) => continue,
-        };
-        write_ending(conn, record.id, &EffectEnding::Unresolved(why), now)?;
-        let detail = json!({ "effect": record.id, "name": record.name, "state": "unresolved" });
+        let Some(ending) = record.cut_off() else { continue };
+        write_ending(conn, record.id, &ending, now)?;
+        let detail = json!({ "effect": record.id, "name": record.name, "state": ending.name() });
         event::write(batch, &found.subject(now).job(job), "effect-settled", &detail)?;
     }
     Ok(())

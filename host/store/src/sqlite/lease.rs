@@ -153,16 +153,11 @@ pub(super) fn leave(batch: &mut Batch<'_>, leave: &LeaveRegion) -> Step<(), Leav
     }
     remove(conn, found.row)?;
     let subject = found.subject(leave.now).job(leave.job);
-    let (kind, detail) = match &leave.leaving {
-        Leaving::Deferred { until, fault } => {
-            job::put_off(conn, leave.job, *until, fault)?;
-            ("transition-deferred", json!({ "fault": fault.code, "until": until }))
-        }
-        Leaving::Held(hold) => {
-            task::write_hold(conn, found.row, hold, leave.now)?;
-            ("transition-held", json!({ "fault": hold.fault.code }))
-        }
-    };
+    match &leave.leaving {
+        Leaving::Deferred { until, fault } => job::put_off(conn, leave.job, *until, fault)?,
+        Leaving::Held(hold) => task::write_hold(conn, found.row, hold, leave.now)?,
+    }
+    let (kind, detail) = leave.leaving.event();
     event::write(batch, &subject, kind, &detail)?;
     event::write_all(batch, &subject, &leave.events)?;
     Ok(())
@@ -206,8 +201,7 @@ pub(super) fn force_release(batch: &mut Batch<'_>, force: &ForceRelease) -> Step
         return Err(Failure::Refused(ReleaseRefused::Gone));
     };
     let epoch = take_away(batch, &found, &lease, "lease-forced", force.now)?;
-    let reason = format!("its lease was released by force, by {}", force.by);
-    let unresolved = effect::give_up_open(batch, found.row, epoch, &reason, force.now)?;
+    let unresolved = effect::give_up_open(batch, found.row, epoch, &force.reason(), force.now)?;
     Ok(Released { owner: lease.owner, epoch, unresolved })
 }
 

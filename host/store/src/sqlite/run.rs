@@ -1,7 +1,6 @@
 //! Rows of runs, and the end of a run that writes no stage.
 
 use rusqlite::{Connection, OptionalExtension as _, Result, Row, params};
-use serde_json::json;
 use stagewright_engine::identity::{InstanceId, JobId, RunId, TaskKey};
 use stagewright_engine::job::{JobState, Run};
 use stagewright_engine::ledger::Ledger;
@@ -124,11 +123,7 @@ pub(super) fn end(batch: &mut Batch<'_>, end: &EndRun) -> Step<(), EndRefused> {
     let Some((found, owner)) = running(conn, end.job, end.run)? else {
         return Err(Failure::Refused(EndRefused::NotRunning(end.run)));
     };
-    // Giving the job up claims nothing about the task, so the run's own id is condition enough: else a job
-    // whose task somebody else had for a moment would stay running for ever. All else needs the epoch.
-    let gives_up =
-        matches!(end.ending, RunEnding::Cancelled(_) | RunEnding::Superseded | RunEnding::Requeued);
-    if !gives_up && owner.task.epoch != end.epoch {
+    if !end.ending.gives_up() && owner.task.epoch != end.epoch {
         return Err(Failure::Refused(EndRefused::Fenced { held: end.epoch, actual: owner.task.epoch }));
     }
     let remains = Remains {
@@ -140,35 +135,24 @@ pub(super) fn end(batch: &mut Batch<'_>, end: &EndRun) -> Step<(), EndRefused> {
     };
     write_end(conn, &remains)?;
     let held = matches!(owner.task.state, TaskState::Held(_));
-    let (kind, detail) = match &end.ending {
+    match &end.ending {
         RunEnding::Deferred { until, fault } => {
             job::write_state(conn, end.job, if held { "held" } else { "deferred" }, end.now)?;
             job::put_off(conn, end.job, *until, fault)?;
-            ("job-deferred", json!({ "fault": fault.code, "until": until }))
         }
         RunEnding::Held(hold) => {
             job::write_state(conn, end.job, "held", end.now)?;
             task::write_hold(conn, owner.row, hold, end.now)?;
-            ("job-held", json!({ "fault": hold.fault.code }))
         }
-        RunEnding::Cancelled(cause) => {
-            job::write_state(conn, end.job, "cancelled", end.now)?;
-            ("job-cancelled", json!({ "cause": cause }))
-        }
-        RunEnding::Superseded => {
-            job::write_state(conn, end.job, "superseded", end.now)?;
-            ("job-superseded", json!({}))
-        }
-        RunEnding::Requeued => {
-            job::requeue(conn, end.job, held, end.now)?;
-            ("job-requeued", json!({}))
-        }
+        RunEnding::Cancelled(_) => job::write_state(conn, end.job, "cancelled", end.now)?,
+        RunEnding::Superseded => job::write_state(conn, end.job, "superseded", end.now)?,
+        RunEnding::Requeued => job::requeue(conn, end.job, held, end.now)?,
         RunEnding::Finished { artifact, verdict } => {
             write_finding(conn, &found, end.run, artifact, verdict, end.now).map_err(store_only)?;
             job::finish(conn, end.job, end.now)?;
-            ("job-finished", json!({ "judgement": verdict.judgement, "artifact": artifact.sha256 }))
         }
-    };
+    }
+    let (kind, detail) = end.ending.event();
     let subject = owner.subject(end.now).job(end.job).run(end.run);
     event::write(batch, &subject, kind, &detail)?;
     event::write_all(batch, &subject, &end.events)?;

@@ -6,18 +6,16 @@
 
 use rusqlite::{Result, named_params};
 use serde_json::json;
-use stagewright_engine::identity::{Epoch, InstanceId, JobId};
+use stagewright_engine::identity::JobId;
 use stagewright_engine::job::JobState;
 use stagewright_engine::task::{Task, TaskState};
 
 use super::failure::{Failure, Step};
 use super::run::{self, Remains, store_only};
-use super::task::{self, TaskRow, state_text};
+use super::task::{self, TaskRow};
 use super::writer::Batch;
 use super::{columns, event, instance, job, lease};
-use crate::error::Error;
-use crate::request::conclusion::{Attempts, Becomes, ConcludeRefused, Conclusion, Ownership, StageChange};
-use crate::request::task::TaskStateKind;
+use crate::request::conclusion::{Becomes, ConcludeRefused, Conclusion, Ownership, StageChange};
 
 type Concluded<T> = Step<T, ConcludeRefused>;
 
@@ -126,11 +124,7 @@ fn apply(
     ended: Option<JobId>,
 ) -> Concluded<Task> {
     let conn = batch.conn();
-    let (owner, epoch): (InstanceId, Epoch) = match &change.ownership {
-        Ownership::Lease(lease) => (lease.owner, lease.epoch),
-        Ownership::TakeNow { owner, epoch } | Ownership::Unleased { owner, epoch } => (*owner, *epoch),
-    };
-    if !write_stage(batch, found, change, epoch)? {
+    if !write_stage(batch, found, change)? {
         let actual = task::of_row(conn, found.row)?.task;
         return refused(if actual.stage == change.expected_stage {
             ConcludeRefused::EpochMoved { actual: actual.epoch }
@@ -146,30 +140,21 @@ fn apply(
         "from": change.expected_stage,
         "to": change.to,
         "reason": change.reason,
-        "owner": owner,
-        "state": state_text(kind(&change.becomes)),
+        "owner": change.ownership.owner(),
+        "state": change.becomes.kind().name(),
         "attempts": moved.task.attempts_spent,
     });
     event::write(batch, &subject, "stage-written", &detail)?;
     event::write_all(batch, &subject, &change.events)?;
     if let Becomes::Active { next_job: Some(next) } = &change.becomes {
-        if next.task != change.task || next.stage != change.to {
-            let detail = format!("the next job is for `{}`, the task goes to `{}`", next.stage, change.to);
-            return Err(Error::Rejected { detail }.into());
-        }
+        change.must_lead_to(next)?;
         job::insert(batch, &moved, next)?;
     }
     Ok(moved.task)
 }
 
 /// **The one statement that writes a stage.** `false` if the task is at another stage or has another epoch.
-fn write_stage(batch: &Batch<'_>, found: &TaskRow, change: &StageChange, epoch: Epoch) -> Result<bool> {
-    let spent = found.task.attempts_spent;
-    let attempts = match change.attempts {
-        Attempts::Keep => spent,
-        Attempts::Spend => spent.saturating_add(1),
-        Attempts::Reset => 0,
-    };
+fn write_stage(batch: &Batch<'_>, found: &TaskRow, change: &StageChange) -> Result<bool> {
     let hold = match &change.becomes {
         Becomes::Held(hold) => Some(columns::to_json(hold)?),
         _ => None,
@@ -184,21 +169,12 @@ fn write_stage(batch: &Batch<'_>, found: &TaskRow, change: &StageChange, epoch: 
         .execute(named_params! {
             ":id": found.row,
             ":expected": change.expected_stage.as_str(),
-            ":epoch": columns::number(epoch),
+            ":epoch": columns::number(change.ownership.epoch()),
             ":to": change.to.as_str(),
-            ":state": state_text(kind(&change.becomes)),
+            ":state": change.becomes.kind().name(),
             ":hold": hold,
-            ":attempts": attempts,
+            ":attempts": change.attempts.applied_to(found.task.attempts_spent),
             ":now": change.now.as_millis(),
         })?;
     Ok(written == 1)
-}
-
-fn kind(becomes: &Becomes) -> TaskStateKind {
-    match becomes {
-        Becomes::Active { .. } => TaskStateKind::Active,
-        Becomes::Held(_) => TaskStateKind::Held,
-        Becomes::Done => TaskStateKind::Done,
-        Becomes::Cancelled => TaskStateKind::Cancelled,
-    }
 }

@@ -32,15 +32,6 @@ impl TaskRow {
     }
 }
 
-pub(super) const fn state_text(kind: TaskStateKind) -> &'static str {
-    match kind {
-        TaskStateKind::Active => "active",
-        TaskStateKind::Held => "held",
-        TaskStateKind::Done => "done",
-        TaskStateKind::Cancelled => "cancelled",
-    }
-}
-
 /// The task of this key.
 pub(super) fn find(conn: &Connection, key: &TaskKey) -> Result<Option<TaskRow>> {
     let found = conn
@@ -101,7 +92,7 @@ pub(super) fn list(conn: &Connection, filter: &TaskFilter) -> Step<Vec<Task>> {
         filter.after.as_ref().map_or(("", ""), |key| (key.repo.as_str(), key.work_item.as_str()));
     let mut values: Vec<(&str, &dyn ToSql)> =
         vec![(":repo_before", &repo_before), (":item_before", &item_before), (":limit", &filter.limit)];
-    let state = filter.state.map(state_text);
+    let state = filter.state.map(TaskStateKind::name);
     let repo = filter.repo.as_ref().map(RepoName::as_str);
     let item = filter.work_item.as_ref().map(WorkItem::as_str);
     let branch = filter.branch.as_ref().map(BranchName::as_str);
