@@ -187,7 +187,7 @@ pub trait Store: Send + Sync + 'static {
 
     // Recovery.
 
-    /// Running jobs: of one instance, or all.
+    /// Running jobs, those that run the longest first: of one instance, or all.
     async fn running_jobs(&self, instance: Option<InstanceId>) -> Result<Vec<Job>, Error>;
 
     /// Finished jobs whose transition can be completed now, oldest first (J6, second tier): those whose task is active,

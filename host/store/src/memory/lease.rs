@@ -168,8 +168,7 @@ impl State {
     /// Requeues the running jobs of a dead instance and releases its leases. The proof is the caller's.
     pub(super) fn requeue_from_dead(&mut self, dead: InstanceId, now: Timestamp) -> Result<Recovered, Error> {
         let mut recovered = Recovered::default();
-        let running: Vec<_> = self.running(Some(dead)).map(|kept| kept.job.clone()).collect();
-        for job in running {
+        for job in self.running_jobs(Some(dead)) {
             let JobState::Running { run, .. } = job.state else { continue };
             // Fence first: a dead owner writes nothing, but one whose death was concluded wrongly must not either.
             self.raise_epoch(&job.task, now)?;
@@ -178,8 +177,7 @@ impl State {
             self.write_event(&subject, "job-reclaimed", json!({ "dead": dead }));
             recovered.requeued.push(self.kept(job.id)?.job.clone());
         }
-        let held: Vec<_> = self.leases.values().filter(|lease| lease.owner == dead).cloned().collect();
-        for lease in held {
+        for lease in self.all_leases().into_iter().filter(|lease| lease.owner == dead) {
             self.take_away(&lease, "lease-reclaimed", now)?;
             if self.effects.values().any(|record| record.task == lease.task && record.ended.is_none()) {
                 recovered.open_effects.push(lease.task.clone());

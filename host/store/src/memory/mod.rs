@@ -264,7 +264,7 @@ impl Store for MemoryStore {
     }
 
     async fn running_jobs(&self, instance: Option<InstanceId>) -> Result<Vec<Job>, Error> {
-        Ok(self.state().running(instance).map(|kept| kept.job.clone()).collect())
+        Ok(self.state().running_jobs(instance))
     }
 
     async fn finished_jobs(&self, now: Timestamp, limit: u32) -> Result<Vec<Job>, Error> {

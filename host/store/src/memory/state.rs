@@ -139,6 +139,16 @@ impl State {
         })
     }
 
+    /// The same in order: those that run the longest first.
+    pub(super) fn running_jobs(&self, of: Option<InstanceId>) -> Vec<Job> {
+        let mut jobs: Vec<Job> = self.running(of).map(|kept| kept.job.clone()).collect();
+        jobs.sort_by_key(|job| match job.state {
+            JobState::Running { since, .. } => (since, job.id),
+            _ => (job.updated, job.id),
+        });
+        jobs
+    }
+
     /// Raises the task's epoch and gives the new one back (O4).
     pub(super) fn raise_epoch(&mut self, key: &TaskKey, now: Timestamp) -> Result<Epoch, Error> {
         let task = self.task_of(key)?;

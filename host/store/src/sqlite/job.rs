@@ -115,6 +115,7 @@ pub(super) fn running(conn: &Connection, instance: Option<InstanceId>) -> Step<V
     if instance.is_some() {
         sql.push_str(" AND jobs.instance = ?1");
     }
+    sql.push_str(" ORDER BY jobs.since, jobs.id");
     let mut query = conn.prepare_cached(&sql)?;
     let id = instance.map(|id| columns::bytes(id.uuid()));
     let rows = query.query_map(rusqlite::params_from_iter(id), |row| read(row).map(|found| found.job))?;

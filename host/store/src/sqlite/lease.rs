@@ -58,7 +58,7 @@ fn exclusive_of(conn: &Connection, repo: &RepoName) -> Result<Option<Lease>> {
 
 /// The leases of one owner.
 pub(super) fn of_owner(conn: &Connection, owner: InstanceId) -> Result<Vec<Lease>> {
-    let mut query = conn.prepare_cached(&format!("{SELECT} WHERE owner = ?1"))?;
+    let mut query = conn.prepare_cached(&format!("{SELECT} WHERE owner = ?1 ORDER BY taken, leases.task"))?;
     let rows = query.query_map([columns::bytes(owner.uuid())], read)?;
     rows.collect()
 }

@@ -172,3 +172,18 @@ pub async fn the_effects_of_a_completed_transition_stay_as_they_ended(place: &dy
     assert_eq!(world.store.effects(&world.task).await.unwrap(), [settled]);
     assert!(world.store.unresolved_effects(10).await.unwrap().is_empty());
 }
+
+pub async fn what_was_done_or_certainly_not_done_stays_so(place: &dyn Place) {
+    let world = World::new(place).await;
+    let (job, lease) = world.region().await;
+    for (key, first) in [("k", done()), ("l", EffectEnding::Failed("the target refused".into()))] {
+        let record = intend(&world, new_effect(&world, &lease, job, key)).await;
+        let settled = world.store.settle(settle(&world, &record, first)).await.unwrap();
+        let doubt = EffectEnding::Unresolved("somebody is not sure".into());
+        for other in [doubt, EffectEnding::Failed("another reason".into())] {
+            let refused = world.store.settle(settle(&world, &record, other)).await;
+            assert_eq!(refused, Err(SettleRefused::Settled(Box::new(settled.clone()))));
+        }
+        assert_eq!(world.store.effect(record.id).await.unwrap(), Some(settled));
+    }
+}

@@ -10,6 +10,7 @@ use super::Place;
 use super::world::{World, commit, key, new_job_id, run_of, stage};
 use crate::request::job::{ClaimRefused, Due, EnqueueRefused, Lane, Limits};
 use crate::request::repo::NewRepo;
+use crate::request::run::RunEnding;
 
 pub async fn a_second_job_for_a_task_is_answered_with_the_live_one(place: &dyn Place) {
     let world = World::new(place).await;
@@ -88,7 +89,7 @@ pub async fn a_deferred_job_is_not_claimed_before_its_time(place: &dyn Place) {
     let world = World::new(place).await;
     let claimed = world.running().await;
     let end = world.end(&claimed, run_of(&claimed), world.deferred(Span::from_secs(600)));
-    let crate::request::run::RunEnding::Deferred { until, .. } = end.ending else { panic!() };
+    let RunEnding::Deferred { until, .. } = end.ending else { panic!() };
     world.store.end_run(end).await.unwrap();
     let early = world.store.claim(world.claim_of(claimed.job.id)).await;
     assert_eq!(early, Err(ClaimRefused::NotDue { until }));
@@ -201,6 +202,18 @@ pub async fn a_task_in_somebodys_region_is_passed_over(place: &dyn Place) {
     let claimed = world.store.claim_next(world.next_claim(9)).await.unwrap().unwrap();
     assert_eq!(claimed.task.key, key("ORCH-2"));
     assert_eq!(world.store.claim_next(world.next_claim(9)).await.unwrap(), None);
+}
+
+pub async fn a_job_that_was_given_back_waits_behind_those_that_were_there_before(place: &dyn Place) {
+    let world = World::new(place).await;
+    let first = world.running().await;
+    world.add("ORCH-2").await;
+    let second = world.store.enqueue(world.new_job(&key("ORCH-2"))).await.unwrap();
+    world.store.end_run(world.end(&first, run_of(&first), RunEnding::Requeued)).await.unwrap();
+    for id in [second.id, first.job.id] {
+        let claimed = world.store.claim_next(world.next_claim(9)).await.unwrap().unwrap();
+        assert_eq!(claimed.job.id, id);
+    }
 }
 
 pub async fn a_queued_job_is_due_though_the_clock_was_set_back(place: &dyn Place) {

@@ -3,8 +3,10 @@
 use serde_json::json;
 
 use super::Place;
+use super::effects::{intend, new_effect};
 use super::world::{World, run_of, stage};
 use crate::request::event::NewEvent;
+use crate::request::lease::ForceRelease;
 
 pub async fn every_change_writes_an_event(place: &dyn Place) {
     let world = World::new(place).await;
@@ -54,4 +56,29 @@ pub async fn events_are_read_on_from_where_one_was(place: &dyn Place) {
     let rest = world.store.events(first[1].seq, 1_000).await.unwrap();
     assert_eq!(rest, all[2..]);
     assert!(world.store.events(u64::MAX, 10).await.unwrap().is_empty());
+}
+
+pub async fn what_becomes_of_a_lease_and_of_its_effects_is_told(place: &dyn Place) {
+    let world = World::new(place).await;
+    let (job, lease) = world.region().await;
+    let events = world.store.events(0, 1_000).await.unwrap();
+    let before = events.iter().rfind(|event| event.kind != "lease-taken").map_or(0, |event| event.seq);
+    let effect = intend(&world, new_effect(&world, &lease, job, "k")).await;
+    let force = ForceRelease { task: world.task.clone(), by: "anna".into(), now: world.now() };
+    let released = world.store.force_release(force).await.unwrap();
+    let events = world.store.events(before, 1_000).await.unwrap();
+    let told: Vec<_> = events
+        .iter()
+        .map(|event| (event.kind.as_str(), event.task.as_ref(), event.epoch, event.detail.clone()))
+        .collect();
+    let (task, owner) = (Some(&world.task), json!({ "owner": world.me }));
+    let intended = json!({ "effect": effect.id, "name": "merge", "class": "conditional" });
+    let given_up = json!({ "effect": effect.id, "state": "unresolved" });
+    let expected = [
+        ("lease-taken", task, Some(lease.epoch), owner.clone()),
+        ("effect-intended", task, Some(lease.epoch), intended),
+        ("lease-forced", task, Some(released.epoch), owner),
+        ("effect-settled", task, Some(released.epoch), given_up),
+    ];
+    assert_eq!(told, expected);
 }

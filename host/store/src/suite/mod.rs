@@ -63,6 +63,7 @@ macro_rules! store_suite {
                 the_host_limit_counts_the_jobs_of_every_handle
                 a_producer_at_its_limit_does_not_hold_up_the_others
                 the_oldest_due_job_is_claimed_first
+                a_job_that_was_given_back_waits_behind_those_that_were_there_before
                 a_queued_job_is_due_though_the_clock_was_set_back
                 a_task_in_somebodys_region_is_passed_over
                 a_worker_takes_only_jobs_of_the_repositories_of_its_lane;
@@ -115,7 +116,8 @@ macro_rules! store_suite {
                 an_effect_that_was_not_done_is_intended_again_by_who_holds_the_lease
                 an_effect_that_was_done_or_is_unresolved_is_not_intended_again
                 what_a_stale_transition_has_done_is_unresolved
-                the_effects_of_a_completed_transition_stay_as_they_ended;
+                the_effects_of_a_completed_transition_stay_as_they_ended
+                what_was_done_or_certainly_not_done_stays_so;
             recovery:
                 running_jobs_of_the_dead_are_requeued_and_its_leases_released
                 a_dead_owner_that_was_not_dead_writes_nothing
@@ -125,7 +127,8 @@ macro_rules! store_suite {
             log:
                 every_change_writes_an_event
                 a_refused_change_writes_none
-                events_are_read_on_from_where_one_was;
+                events_are_read_on_from_where_one_was
+                what_becomes_of_a_lease_and_of_its_effects_is_told;
             races:
                 of_many_that_want_one_transition_one_wins
                 of_many_that_enqueue_one_job_is_made
