@@ -239,7 +239,7 @@ impl Asker {
 
     async fn new_job(&mut self, key: &TaskKey) -> NewJob {
         let (stage, _) = self.seen(key).await;
-        let old = self.jobs.last().copied().filter(|_| self.step % 11 == 0);
+        let old = self.jobs.last().copied().filter(|_| self.step.is_multiple_of(11));
         let id = old.unwrap_or(JobId::new(self.id()));
         NewJob { id, task: key.clone(), stage, commit: self.commit(), now: self.now() }
     }
