@@ -101,6 +101,7 @@ impl Operator {
             to: to.to,
             ownership: ownership(config, &task, self.alive.id()),
             completes: None,
+            past_a_hold: true,
             attempts: Attempts::Reset,
             becomes,
             reason: reason(wish),

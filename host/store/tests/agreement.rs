@@ -344,6 +344,7 @@ impl Asker {
             to,
             ownership: self.of(&ownership),
             completes: None,
+            past_a_hold: self.one_in(2),
             attempts: self.of(&[Attempts::Keep, Attempts::Spend, Attempts::Reset]),
             becomes: becomes[likely].clone(),
             reason: "because".into(),

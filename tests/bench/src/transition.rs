@@ -279,6 +279,7 @@ impl Host {
                 to: step.to,
                 ownership: Ownership::TakeNow { owner: self.instance, epoch: claimed.epoch },
                 completes: None,
+                past_a_hold: false,
                 attempts: Attempts::Keep,
                 becomes: Becomes::Active { next_job: Some(next_job) },
                 reason: step.reason,

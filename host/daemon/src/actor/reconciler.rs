@@ -166,6 +166,7 @@ impl Reconciler {
             expected_stage: expected,
             ownership: self.worker.ownership(&task.key.repo, task.epoch),
             completes: None,
+            past_a_hold: false,
             attempts: Attempts::Keep,
             becomes: Becomes::Active { next_job: Some(new_job(task, to.clone(), head)) },
             to,

@@ -302,6 +302,7 @@ impl Worker {
             to: to.to.clone(),
             ownership,
             completes: None,
+            past_a_hold: false,
             attempts: if to.spends_attempt { Attempts::Spend } else { Attempts::Keep },
             becomes,
             reason: to.reason.clone(),

@@ -12,7 +12,6 @@ impl State {
     pub(super) fn conclude(&mut self, conclusion: &Conclusion) -> Result<Task, ConcludeRefused> {
         let Conclusion { job, run, outcome, artifact, verdict, ledger, attachments, change } = conclusion;
         let task = self.check(change)?;
-        must_be_active(&task)?;
         let running = self.running_under(*job, *run);
         let Some((owned, _)) =
             running.filter(|(owned, of)| of.key == change.task && owned.stage == task.stage)
@@ -34,7 +33,6 @@ impl State {
         let task = self.check(change)?;
         let mut completed = None;
         if let Some(completes) = change.completes {
-            must_be_active(&task)?;
             let finished = self.jobs.get(&completes).filter(|kept| kept.job.task == change.task);
             match finished.map(|kept| &kept.job.state) {
                 Some(JobState::Finished { run, .. }) => completed = Some((completes, *run)),
@@ -69,6 +67,9 @@ impl State {
                 }
             }
             Ownership::Unleased { .. } => {}
+        }
+        if !change.past_a_hold {
+            must_be_active(task)?;
         }
         Ok(task.clone())
     }

@@ -36,6 +36,9 @@ pub struct StageChange {
     /// The finished job whose transition this is, if its run was ended before
     /// ([`RunEnding::Finished`](super::run::RunEnding::Finished)).
     pub completes: Option<JobId>,
+    /// Whether it is a person's, who moves a task also out of a hold and back from its end. Nobody else's takes effect
+    /// unless the task is active (J4): a hold raises no epoch, so that who runs its job can still write down how that ended.
+    pub past_a_hold: bool,
     /// What becomes of the count of spent attempts.
     pub attempts: Attempts,
     /// What the task is afterwards.
@@ -202,8 +205,7 @@ pub enum ConcludeRefused {
     /// The job is not running under this run, or not finished.
     #[error("job {0} is not the one that runs")]
     NotRunning(JobId),
-    /// The task is held, done or cancelled. A run's end and the transition of a finished job stop at that;
-    /// a person's move does not.
+    /// The task is held, done or cancelled. Everybody stops at that but a person.
     #[error("the task is not active")]
     NotActive(Box<Task>),
     /// There is no such task.

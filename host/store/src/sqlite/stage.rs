@@ -28,7 +28,6 @@ pub(super) fn conclude(batch: &mut Batch<'_>, conclusion: &Conclusion) -> Conclu
     let conn = batch.conn();
     let change = &conclusion.change;
     let found = check(batch, change)?;
-    must_be_active(&found)?;
     let running = run::running(conn, conclusion.job, conclusion.run)?;
     let Some((job, _)) =
         running.filter(|(job, owner)| owner.row == found.row && job.job.stage == found.task.stage)
@@ -56,7 +55,6 @@ pub(super) fn conclude(batch: &mut Batch<'_>, conclusion: &Conclusion) -> Conclu
 pub(super) fn move_stage(batch: &mut Batch<'_>, change: &StageChange) -> Concluded<Task> {
     let found = check(batch, change)?;
     if let Some(completes) = change.completes {
-        must_be_active(&found)?;
         let finished = job::find(batch.conn(), completes)?.filter(|finished| {
             finished.task == found.row && matches!(finished.job.state, JobState::Finished { .. })
         });
@@ -112,6 +110,9 @@ fn check(batch: &mut Batch<'_>, change: &StageChange) -> Concluded<TaskRow> {
                 return refused(ConcludeRefused::NoSuchInstance(*owner));
             }
         }
+    }
+    if !change.past_a_hold {
+        must_be_active(&found)?;
     }
     Ok(found)
 }

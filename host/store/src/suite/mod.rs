@@ -105,7 +105,7 @@ macro_rules! store_suite {
                 a_move_supersedes_the_job_of_the_old_stage
                 a_refused_conclusion_leaves_nothing_behind
                 a_finished_job_is_completed_later
-                a_held_task_is_not_moved_by_a_run_but_by_a_person
+                a_held_task_is_moved_by_a_person_only
                 an_artifact_that_is_not_its_digest_is_refused;
             effects:
                 an_effect_is_intended_under_the_lease_only

@@ -223,13 +223,17 @@ pub async fn a_finished_job_is_completed_later(place: &dyn Place) {
     assert_eq!(world.store.move_stage(again).await, Err(ConcludeRefused::NotRunning(claimed.job.id)));
 }
 
-pub async fn a_held_task_is_not_moved_by_a_run_but_by_a_person(place: &dyn Place) {
+pub async fn a_held_task_is_moved_by_a_person_only(place: &dyn Place) {
     let world = World::new(place).await;
     let claimed = world.running().await;
     world.store.hold_task(&world.task, world.hold(), world.now()).await.unwrap();
     let refused = world.store.conclude(world.conclusion(&claimed, run_of(&claimed))).await;
     assert!(matches!(refused, Err(ConcludeRefused::NotActive(_))), "{refused:?}");
-    let moved = world.change("review", world.take_now(claimed.epoch));
+    let mut moved = world.change("review", world.take_now(claimed.epoch));
+    // A push that was decided on before the hold.
+    let refused = world.store.move_stage(moved.clone()).await;
+    assert!(matches!(refused, Err(ConcludeRefused::NotActive(_))), "{refused:?}");
+    moved.past_a_hold = true;
     let task = world.store.move_stage(moved).await.unwrap();
     assert_eq!((task.stage, task.state), (stage("review"), TaskState::Active));
 }

@@ -254,6 +254,7 @@ impl World {
             to: stage(to),
             ownership,
             completes: None,
+            past_a_hold: false,
             attempts: Attempts::Keep,
             becomes: Becomes::Active { next_job: None },
             reason: "test".into(),

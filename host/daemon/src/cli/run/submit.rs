@@ -210,6 +210,8 @@ async fn move_to(
         to,
         ownership: host.worker.ownership(&task.key.repo, task.epoch),
         completes: None,
+        // Who begins the attempts anew is a person.
+        past_a_hold: attempts == Attempts::Reset,
         attempts,
         becomes: Becomes::Active { next_job: None },
         reason,
