@@ -73,7 +73,8 @@ pub trait Store: Send + Sync + 'static {
     async fn observe_head(&self, observed: ObserveHead) -> Result<Task, TaskRefused>;
 
     /// Holds a task for a person, with its waiting job if it has one. A running job is left to its run's end, a finished
-    /// one stays finished: its transition goes on when the hold is taken off.
+    /// one stays finished: its transition goes on when the hold is taken off. Refused unless the task is active: it may
+    /// have arrived since somebody looked.
     async fn hold_task(&self, key: &TaskKey, hold: Hold, now: Timestamp) -> Result<Task, TaskRefused>;
 
     /// Takes the hold off a task and puts its held job back into the queue, its deferrals forgotten (J4).

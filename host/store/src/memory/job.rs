@@ -244,9 +244,7 @@ impl State {
             }
             RunEnding::Held(hold) => {
                 self.write_job(end.job, JobState::Held, end.now)?;
-                let task = self.task_of(&job.task)?;
-                task.state = TaskState::Held(hold.clone());
-                task.updated = end.now;
+                self.write_hold(&job.task, hold.clone(), end.now)?;
             }
             RunEnding::Cancelled(_) => self.write_job(end.job, JobState::Cancelled, end.now)?,
             RunEnding::Superseded => self.write_job(end.job, JobState::Superseded, end.now)?,

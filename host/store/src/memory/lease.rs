@@ -4,7 +4,6 @@ use serde_json::json;
 use stagewright_engine::identity::{Epoch, InstanceId, TaskKey};
 use stagewright_engine::job::{JobState, PutOff};
 use stagewright_engine::lease::Lease;
-use stagewright_engine::task::TaskState;
 use stagewright_engine::time::Timestamp;
 
 use super::state::{State, Subject};
@@ -89,9 +88,7 @@ impl State {
                 kept.job.state = JobState::Finished { run, put_off };
             }
             Leaving::Held(hold) => {
-                let task = self.task_of(&leave.lease.task)?;
-                task.state = TaskState::Held(hold.clone());
-                task.updated = leave.now;
+                self.write_hold(&leave.lease.task, hold.clone(), leave.now)?;
             }
         }
         let (kind, detail) = leave.leaving.event();

@@ -9,7 +9,7 @@ use stagewright_engine::job::{Job, JobState, Run};
 use stagewright_engine::lease::Lease;
 use stagewright_engine::ledger::Ledger;
 use stagewright_engine::name::{ProducerName, RepoName};
-use stagewright_engine::task::{StageVerdict, Task, TaskState};
+use stagewright_engine::task::{Hold, StageVerdict, Task, TaskState};
 use stagewright_engine::time::Timestamp;
 
 use crate::error::Error;
@@ -147,6 +147,16 @@ impl State {
             _ => (job.updated, job.id),
         });
         jobs
+    }
+
+    /// Writes a hold on the task itself, unless it has one: the first reason stays.
+    pub(super) fn write_hold(&mut self, key: &TaskKey, hold: Hold, now: Timestamp) -> Result<Task, Error> {
+        let task = self.task_of(key)?;
+        if task.state == TaskState::Active {
+            task.state = TaskState::Held(hold);
+            task.updated = now;
+        }
+        Ok(task.clone())
     }
 
     /// Raises the task's epoch and gives the new one back (O4).

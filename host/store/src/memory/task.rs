@@ -81,10 +81,11 @@ impl State {
         now: Timestamp,
     ) -> Result<Task, TaskRefused> {
         let task = self.require(key)?;
+        if task.state != TaskState::Active {
+            return Err(TaskRefused::NotActive(Box::new(task.clone())));
+        }
         let detail = json!({ "fault": hold.fault.code });
-        task.state = TaskState::Held(hold);
-        task.updated = now;
-        let task = task.clone();
+        let task = self.write_hold(key, hold, now)?;
         let live = self.live_job(key).map(|job| (job.id, job.state.clone()));
         if let Some((waiting, JobState::Queued | JobState::Deferred { .. })) = live {
             self.write_job(waiting, JobState::Held, now)?;

@@ -2,7 +2,7 @@
 
 use stagewright_engine::identity::TaskKey;
 use stagewright_engine::name::{BranchName, CommitId, RepoName, StageName, WorkItem};
-use stagewright_engine::task::TaskState;
+use stagewright_engine::task::{Task, TaskState};
 use stagewright_engine::time::Timestamp;
 
 use crate::error::Error;
@@ -101,6 +101,9 @@ pub enum TaskRefused {
     /// It is not held, so there is nothing to resume.
     #[error("{0} is not held")]
     NotHeld(TaskKey),
+    /// It is held already, done or cancelled, so there is nothing to hold.
+    #[error("{} is not active", .0.key)]
+    NotActive(Box<Task>),
     /// The store is in trouble.
     #[error(transparent)]
     Store(#[from] Error),

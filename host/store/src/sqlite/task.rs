@@ -166,11 +166,13 @@ pub(super) fn observe_head(batch: &mut Batch<'_>, observed: &ObserveHead) -> Ste
     Ok(of_row(conn, found.row)?.task)
 }
 
-/// Writes a hold on the task itself. Its job is the caller's to see to.
+/// Writes a hold on the task itself, unless it has one: the first reason stays. Its job is the caller's to see to.
 pub(super) fn write_hold(conn: &Connection, row: i64, hold: &Hold, now: Timestamp) -> Result<()> {
-    conn.prepare_cached("UPDATE tasks SET state = 'held', hold = ?2, updated = ?3 WHERE id = ?1")?
-        .execute(params![row, columns::to_json(hold)?, now.as_millis()])
-        .map(drop)
+    conn.prepare_cached(
+        "UPDATE tasks SET state = 'held', hold = ?2, updated = ?3 WHERE id = ?1 AND state = 'active'",
+    )?
+    .execute(params![row, columns::to_json(hold)?, now.as_millis()])
+    .map(drop)
 }
 
 pub(super) fn hold(
@@ -181,6 +183,9 @@ pub(super) fn hold(
 ) -> Step<Task, TaskRefused> {
     let conn = batch.conn();
     let found = require(conn, key)?;
+    if found.task.state != TaskState::Active {
+        return Err(Failure::Refused(TaskRefused::NotActive(Box::new(found.task))));
+    }
     write_hold(conn, found.row, hold, now)?;
     conn.prepare_cached(
         "UPDATE jobs SET state = 'held', updated = ?2 WHERE task = ?1 AND state IN ('queued', 'deferred')",

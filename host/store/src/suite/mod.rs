@@ -47,6 +47,7 @@ macro_rules! store_suite {
                 tasks_are_listed_page_by_page_and_by_what_is_asked
                 a_branch_head_is_kept_apart_from_the_examined_commit
                 a_hold_keeps_its_reason_and_stops_the_waiting_job
+                a_task_is_held_only_while_it_is_active_and_its_first_reason_stays
                 resume_puts_the_held_job_back_with_its_deferrals_forgotten
                 a_task_that_is_not_held_can_not_be_resumed;
             jobs:

@@ -8,7 +8,9 @@ use stagewright_engine::time::Span;
 
 use super::Place;
 use super::world::{World, commit, key, run_of};
+use crate::request::conclusion::Becomes;
 use crate::request::repo::NewRepo;
+use crate::request::run::RunEnding;
 use crate::request::task::{ObserveHead, TaskFilter, TaskRefused, TaskStateKind};
 
 pub async fn a_task_that_exists_is_answered_as_it_is(place: &dyn Place) {
@@ -80,6 +82,28 @@ pub async fn a_hold_keeps_its_reason_and_stops_the_waiting_job(place: &dyn Place
     assert_eq!(world.task().await.state, TaskState::Held(hold));
     assert_eq!(world.store.job(job.id).await.unwrap().unwrap().state, JobState::Held);
     assert_eq!(world.store.claim_next(world.next_claim(9)).await.unwrap(), None);
+}
+
+pub async fn a_task_is_held_only_while_it_is_active_and_its_first_reason_stays(place: &dyn Place) {
+    let world = World::new(place).await;
+    let claimed = world.running().await;
+    let first = world.hold();
+    world.store.hold_task(&world.task, first.clone(), world.now()).await.unwrap();
+    let mut second = world.hold();
+    second.fault.code = "another".into();
+    let refused = world.store.hold_task(&world.task, second.clone(), world.now()).await;
+    assert_eq!(refused, Err(TaskRefused::NotActive(Box::new(world.task().await))));
+    // A run that was to hold the task when somebody else did: its job waits under the hold that is there.
+    let end = world.end(&claimed, run_of(&claimed), RunEnding::Held(second));
+    world.store.end_run(end).await.unwrap();
+    assert_eq!(world.task().await.state, TaskState::Held(first));
+    assert_eq!(world.store.job(claimed.job.id).await.unwrap().unwrap().state, JobState::Held);
+
+    let mut change = world.change("done", world.take_now(world.task().await.epoch));
+    (change.becomes, change.past_a_hold) = (Becomes::Done, true);
+    world.store.move_stage(change).await.unwrap();
+    let refused = world.store.hold_task(&world.task, world.hold(), world.now()).await;
+    assert_eq!(refused, Err(TaskRefused::NotActive(Box::new(world.task().await))));
 }
 
 pub async fn resume_puts_the_held_job_back_with_its_deferrals_forgotten(place: &dyn Place) {
