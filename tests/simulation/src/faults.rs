@@ -29,7 +29,9 @@ impl History {
     pub(crate) fn let_something_happen(&mut self) {
         let fault = {
             let mut world = self.sim.world();
-            if !world.chance.one_in(14) {
+            // Where it hurts the most, it happens the most.
+            let times = if world.outside.is_anybody_acting() { 6 } else { 14 };
+            if !world.chance.one_in(times) {
                 return;
             }
             world.chance.weighed(&[

@@ -81,6 +81,11 @@ impl Outside {
         self.done.get(act).copied().unwrap_or(0)
     }
 
+    /// Whether somebody is at an effect.
+    pub(crate) fn is_anybody_acting(&self) -> bool {
+        self.in_hand.values().any(|count| *count > 0)
+    }
+
     /// Whether nobody can still do it: no request is under way, and nobody who has begun it is left.
     pub(crate) fn is_quiet(&self, act: &Act) -> bool {
         self.in_hand.get(act).copied().unwrap_or(0) == 0

@@ -25,8 +25,11 @@ use crate::world::Role;
 
 pub(crate) async fn complete(host: &Host, job: JobId) {
     host.sim.acting(Role::Finalizer);
+    let Ok(Some(found)) = host.store.job(job).await else { return };
+    let Ok(Some(task)) = host.store.task(&found.task).await else { return };
+    // The job once more, after the task: if it is still finished now, whatever supersedes it raises the epoch that was
+    // just seen, and the lease is refused. A job that was read before the task may be stale under a newer epoch.
     let Ok(Some(job)) = host.store.job(job).await else { return };
-    let Ok(Some(task)) = host.store.task(&job.task).await else { return };
     let Some(to) = after_finish(&host.pipeline, &task, &job, host.now()) else { return };
     // Effects need the branch's head to be the examined commit (E5). If it is not, the reconciler sends the task back.
     host.sim.step().await;
@@ -142,6 +145,7 @@ impl Region<'_> {
         if held.as_ref() != Some(self.lease) {
             return None;
         }
+        host.sim.step().await;
         let request = Request { effect: record.id, act: act.clone(), lease: self.lease.clone() };
         let acted = match outside::ask(&host.sim, request).await {
             Some(Reply::Done) => Acted::Done("done".to_owned()),

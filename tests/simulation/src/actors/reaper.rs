@@ -69,7 +69,13 @@ async fn end_what_is_too_old(host: &Host) {
         if host.now().since(since) <= MAXIMUM_AGE {
             continue;
         }
+        // The task first and then the job once more: a job that still runs now can't have got into a region under an
+        // epoch that was seen before. To fence by a newer epoch would hit whoever has the task by now.
         let Ok(Some(task)) = host.store.task(&job.task).await else { continue };
+        let Ok(Some(again)) = host.store.job(job.id).await else { continue };
+        if again.state != job.state {
+            continue;
+        }
         let (key, reason) = (task.key.clone(), "a run took too long".to_owned());
         let fence = Fence { task: key, epoch: task.epoch, reason, now: host.now() };
         let Ok(epoch) = host.store.fence(fence).await else { continue };
