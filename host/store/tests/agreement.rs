@@ -523,6 +523,7 @@ impl Asker {
         let filter = TaskFilter {
             state: self.of(&[None, Some(TaskStateKind::Active), Some(TaskStateKind::Held)]),
             repo: self.of(&[None, Some(key.repo.clone())]),
+            branch: self.of(&[None, None, Some(BranchName::new("main").unwrap())]),
             limit: 3,
             after: self.of(&[None, Some(key.clone())]),
             ..TaskFilter::default()

@@ -332,20 +332,14 @@ impl History {
                 wrong.push(format!("a job of {key} is left over: {job:?}"));
             }
             for record in well(at_once(store.effects(key))) {
-                let text = |field: &str| record.detail[field].as_str().unwrap_or_default().to_owned();
-                let act = Act {
-                    task: key.clone(),
-                    from: text("from").parse().unwrap(),
-                    name: record.name.parse().unwrap(),
-                    commit: text("commit").parse().unwrap(),
-                };
-                let count = self.sim.world().outside.count(&act);
+                let Some(act) = Act::of(&record) else { continue };
+                let count = self.sim.world().outside.stands(&act);
                 match record.ended {
                     None => wrong.push(format!("the end of {} is not written", act.key())),
                     Some((EffectEnding::Done(_), _)) if count == 0 => {
                         wrong.push(format!("{} was not done, and the journal says it was", act.key()));
                     }
-                    Some((EffectEnding::Failed(_), _)) if count > 0 => {
+                    Some((EffectEnding::Failed(_), _)) if self.sim.world().outside.count(&act) > 0 => {
                         wrong.push(format!("{} was done, and the journal says it was not", act.key()));
                     }
                     Some(_) => {}

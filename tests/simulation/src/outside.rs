@@ -8,11 +8,11 @@
 use std::collections::BTreeMap;
 
 use stagewright_engine::effect::EffectClass;
-use stagewright_engine::identity::TaskKey;
+use stagewright_engine::identity::{JobId, TaskKey};
 use stagewright_engine::lease::Lease;
 use stagewright_engine::name::{CommitId, EffectName, StageName};
 use stagewright_store::Store as _;
-use stagewright_store::request::effect::{EffectEnding, EffectId};
+use stagewright_store::request::effect::{EffectEnding, EffectId, EffectRecord};
 
 use crate::world::{ProcessId, Role, Sim, World, at_once, well};
 
@@ -29,20 +29,34 @@ pub(crate) struct Request {
     pub(crate) lease: Lease,
 }
 
-/// An act: the same for the same effect on the same edge and commit.
+/// An act: the same for the same effect of the same transition (daemon: `effect::key`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Act {
     pub(crate) task: TaskKey,
     pub(crate) from: StageName,
     pub(crate) name: EffectName,
     pub(crate) commit: CommitId,
+    /// The finished job whose transition it is.
+    pub(crate) job: JobId,
 }
 
 impl Act {
+    /// The act of an entry in the journal.
+    pub(crate) fn of(record: &EffectRecord) -> Option<Self> {
+        let text = |field: &str| record.detail[field].as_str().unwrap_or_default().to_owned();
+        Some(Self {
+            task: record.task.clone(),
+            from: text("from").parse().ok()?,
+            name: record.name.parse().ok()?,
+            commit: text("commit").parse().ok()?,
+            job: record.job,
+        })
+    }
+
     /// Its idempotency key.
     pub(crate) fn key(&self) -> String {
-        let Self { task, from, name, commit } = self;
-        format!("{}/{}/{from}/{name}/{commit}", task.repo, task.work_item)
+        let Self { task, from, name, commit, job } = self;
+        format!("{}/{}/{from}/{name}@{commit}#{job}", task.repo, task.work_item)
     }
 }
 
@@ -79,6 +93,16 @@ pub(crate) struct Outside {
 impl Outside {
     pub(crate) fn count(&self, act: &Act) -> u64 {
         self.done.get(act).copied().unwrap_or(0)
+    }
+
+    /// How often it counts as done: a commit that is merged is merged for every transition.
+    pub(crate) fn stands(&self, act: &Act) -> u64 {
+        if class_of(&act.name) != EffectClass::Conditional {
+            return self.count(act);
+        }
+        let merged =
+            |other: &Act| other.task == act.task && other.name == act.name && other.commit == act.commit;
+        self.done.iter().filter(|(other, _)| merged(other)).map(|(_, count)| count).sum()
     }
 
     /// Whether somebody is at an effect.
@@ -159,7 +183,7 @@ pub(crate) async fn read_back(sim: &Sim, act: &Act) -> Option<bool> {
     if world.rough && world.chance.one_in(8) {
         return None;
     }
-    let was = world.outside.count(act) > 0;
+    let was = world.outside.stands(act) > 0;
     world.saw(if was { "read back: done" } else { "read back: absent" });
     world.say(|| format!("reads back that {} was {}done", act.name, if was { "" } else { "not " }));
     Some(was)
@@ -203,7 +227,7 @@ fn arrive(world: &mut World, request: &Request) -> Reply {
         world.say(|| format!("{} says: not now", act.name));
         return Reply::NotNow;
     }
-    let before = world.outside.count(act);
+    let before = world.outside.stands(act);
     match class_of(&act.name) {
         EffectClass::Conditional | EffectClass::Keyed if before > 0 => {
             world.saw("a target knew it again");
@@ -216,7 +240,7 @@ fn arrive(world: &mut World, request: &Request) -> Reply {
         }
         _ => {}
     }
-    world.outside.done.insert(act.clone(), before + 1);
+    *world.outside.done.entry(act.clone()).or_default() += 1;
     world.say(|| format!("{} was done for {}", act.name, act.commit.short()));
     if before > 0 {
         world.broken(format!("{} was done twice for {}", act.name, act.commit.short()));

@@ -77,13 +77,21 @@ pub(crate) fn stage_written(
             }
             world.saw("a push led back or restarted");
         }
-        Some(Role::Worker | Role::Finalizer) => by_verdict(world, before, verdict, after, &way),
+        Some(Role::Worker | Role::Finalizer) => {
+            by_verdict(world, before, (verdict, change.completes), after, &way)
+        }
         other => world.broken(format!("{way} by {other:?}")),
     }
 }
 
 /// PASS leads on by one edge, FAIL never does; and every effect of the edge was done, once.
-fn by_verdict(world: &mut World, before: &Task, verdict: Option<&StageVerdict>, after: &Task, way: &str) {
+fn by_verdict(
+    world: &mut World,
+    before: &Task,
+    (verdict, completes): (Option<&StageVerdict>, Option<JobId>),
+    after: &Task,
+    way: &str,
+) {
     let pipeline = world.pipeline.clone();
     let Some(work) = pipeline.work(&before.stage) else {
         return world.broken(format!("{way} from an end of the pipeline"));
@@ -92,6 +100,9 @@ fn by_verdict(world: &mut World, before: &Task, verdict: Option<&StageVerdict>, 
     let Some(verdict) = verdict.or_else(|| before.verdicts.get(&before.stage)) else {
         return world.broken(format!("{way} without a verdict"));
     };
+    if verdict.judgement == Judgement::Pass && !work.effects.is_empty() && completes.is_none() {
+        world.broken(format!("{way} past its effects"));
+    }
     let (to, spends) = match (verdict.judgement, &work.on_fail) {
         (Judgement::Pass, _) => (&work.on_pass, 0),
         (Judgement::Fail, OnFail::BackTo(to)) => (to, 1),
@@ -106,16 +117,20 @@ fn by_verdict(world: &mut World, before: &Task, verdict: Option<&StageVerdict>, 
             before.attempts_spent, after.attempts_spent
         ));
     }
-    if verdict.judgement == Judgement::Pass {
+    if verdict.judgement == Judgement::Pass
+        && let Some(job) = completes
+    {
         for name in &work.effects {
             let act = Act {
                 task: before.key.clone(),
                 from: before.stage.clone(),
                 name: name.clone(),
                 commit: verdict.commit.clone(),
+                job,
             };
-            if world.outside.count(&act) != 1 {
-                world.broken(format!("{way}, and {name} was done {} times", world.outside.count(&act)));
+            let times = world.outside.stands(&act);
+            if times != 1 {
+                world.broken(format!("{way}, and {name} was done {times} times"));
             }
         }
         if !work.effects.is_empty() {

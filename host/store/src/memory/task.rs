@@ -56,6 +56,7 @@ impl State {
             filter.after.as_ref().is_none_or(|after| task.key > *after)
                 && filter.state.is_none_or(|kind| TaskStateKind::of(&task.state) == kind)
                 && filter.repo.as_ref().is_none_or(|repo| task.key.repo == *repo)
+                && filter.branch.as_ref().is_none_or(|branch| task.branch == *branch)
                 && filter.work_item.as_ref().is_none_or(|item| task.key.work_item == *item)
         });
         wanted.take(filter.limit as usize).cloned().collect()

@@ -4,7 +4,9 @@
 //! does, in whichever process.
 
 use serde_json::json;
-use stagewright_engine::effect::{Acted, NextStep, Standing, Then, after_act, next_step, put_off};
+use stagewright_engine::effect::{
+    Acted, EffectClass, NextStep, Standing, Then, after_act, next_step, put_off,
+};
 use stagewright_engine::identity::JobId;
 use stagewright_engine::job::Job;
 use stagewright_engine::lease::{Lease, Liveness, liveness};
@@ -50,6 +52,16 @@ pub(crate) async fn complete(host: &Host, job: JobId) {
         Err(_) => return host.sim.saw("a lease was refused"),
     };
     let region = Region { host, task: &task, job: &job, lease: &lease };
+    // Of an earlier transition, and nobody knows whether it was done: not again before a person has said so.
+    let Ok(before) = host.store.effects(&job.task).await else { return };
+    let in_doubt = before.iter().find(|record| {
+        let closes = matches!(record.class, EffectClass::Conditional | EffectClass::Keyed);
+        let again = to.effects.iter().any(|name| name.as_str() == record.name) && !closes;
+        again && matches!(record.ended, Some((EffectEnding::Unresolved(_), _)))
+    });
+    if in_doubt.is_some() {
+        return region.leave(Leaving::Held(hold_of(&task, fault("effect-unresolved"), host.now()))).await;
+    }
     for name in &to.effects {
         match region.effect(name).await {
             Some(Then::GoOn) => {}
@@ -99,6 +111,7 @@ impl Region<'_> {
             from: self.job.stage.clone(),
             name: name.clone(),
             commit: self.job.commit.clone(),
+            job: self.job.id,
         };
         let _in_hand = InHand::take(&host.sim, &act);
         let new = NewEffect {
@@ -158,7 +171,9 @@ impl Region<'_> {
         let in_doubt = next == NextStep::ActAgain && matches!(standing, Standing::Open { .. });
         let after = after_act(class, acted, self.job.deferrals, &budget(), host.now());
         match after.settle {
-            Some(EffectEnding::Failed(_)) if in_doubt => host.sim.saw("a try after a doubtful one did nothing"),
+            Some(EffectEnding::Failed(_)) if in_doubt => {
+                host.sim.saw("a try after a doubtful one did nothing")
+            }
             Some(ending) => self.settle(&record, ending).await?,
             None => {}
         }

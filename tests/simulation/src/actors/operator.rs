@@ -125,18 +125,12 @@ async fn resolve(host: &Host, key: &TaskKey) {
 
 /// What the target shows, once nobody is left who could still act.
 fn find_out(host: &Host, record: &EffectRecord) -> Option<EffectEnding> {
-    let name = |field: &str| record.detail[field].as_str().unwrap_or_default().to_owned();
-    let act = Act {
-        task: record.task.clone(),
-        from: name("from").parse().ok()?,
-        name: record.name.parse().ok()?,
-        commit: name("commit").parse().ok()?,
-    };
+    let act = Act::of(record)?;
     let world = host.sim.world();
     if !world.outside.is_quiet(&act) {
         return None;
     }
-    Some(match world.outside.count(&act) {
+    Some(match world.outside.stands(&act) {
         0 => EffectEnding::Failed("a person looked: it is not there".to_owned()),
         _ => EffectEnding::Done("a person looked: it is there".to_owned()),
     })
