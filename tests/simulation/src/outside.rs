@@ -17,7 +17,7 @@ use stagewright_store::request::effect::{EffectEnding, EffectId, EffectRecord};
 use crate::world::{ProcessId, Role, Sim, World, at_once, well};
 
 /// The longest that a request is under way, in milliseconds.
-pub(crate) const TIME_OUT: u64 = 20_000;
+pub(crate) const TIME_OUT: u64 = 45_000;
 /// The network is nobody's process and never ends.
 pub(crate) const NETWORK: ProcessId = ProcessId(0);
 

@@ -304,16 +304,6 @@ impl Sim {
         id
     }
 
-    /// From now on the current actor is of this role.
-    pub(crate) fn acting(&self, role: Role) {
-        let mut world = self.world();
-        if let Some(id) = world.current
-            && let Some(actor) = world.actors.get_mut(&id)
-        {
-            actor.role = role;
-        }
-    }
-
     /// Whether the current actor's process was asked to end.
     pub(crate) fn stopping(&self) -> bool {
         let world = self.world();

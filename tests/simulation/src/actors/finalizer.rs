@@ -1,7 +1,7 @@
 //! The finalizer: completes the transition of a finished job. Lease, effects one by one, stage (O2, O9, J6).
 //!
-//! The worker that has finished the job goes on with it here; if it did not get to the end, the reaper's second tier
-//! does, in whichever process.
+//! It makes no difference between a job that was finished just now and one whose owner died in the midst of its effects
+//! (daemon: `actor/finalizer.rs`, `transition.rs`).
 
 use serde_json::json;
 use stagewright_engine::effect::{
@@ -23,10 +23,22 @@ use stagewright_store::request::lease::{LeaveRegion, Leaving, TakeLease};
 
 use super::{Host, budget, hold_of, worker};
 use crate::outside::{self, Act, InHand, Reply, Request, TIME_OUT};
-use crate::world::Role;
 
-pub(crate) async fn complete(host: &Host, job: JobId) {
-    host.sim.acting(Role::Finalizer);
+/// How soon it looks without being told, in milliseconds.
+const LOOK: u64 = 6_000;
+
+pub(crate) async fn run(host: Host) {
+    while !host.sim.stopping() {
+        let Ok(finished) = host.store.finished_jobs(host.now(), 100).await else { return };
+        for job in finished {
+            host.sim.saw("a finished job was found");
+            complete(&host, job.id).await;
+        }
+        host.sim.sleep(LOOK).await;
+    }
+}
+
+async fn complete(host: &Host, job: JobId) {
     let Ok(Some(found)) = host.store.job(job).await else { return };
     let Ok(Some(task)) = host.store.task(&found.task).await else { return };
     // The job once more, after the task: if it is still finished now, whatever supersedes it raises the epoch that was

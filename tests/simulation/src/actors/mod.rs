@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! pool, worker   daemon: actor/pool.rs, worker/mod.rs
-//! finalizer      a finished job's transition: lease, effects, stage (ARCHITECTURE: one transition, steps 5 and 6)
+//! finalizer      daemon: actor/finalizer.rs, transition.rs
 //! reconciler     daemon: actor/reconciler.rs
-//! reaper         daemon: actor/reaper.rs, recovery.rs; the three tiers of J6
+//! reaper         daemon: actor/reaper.rs, recovery.rs
 //! operator       daemon: operator.rs; a forced release, and what a person finds about an unresolved effect
 //! ```
 //!
@@ -64,6 +64,7 @@ impl Host {
         reaper::take_stock(&self).await;
         let host = self.clone();
         self.sim.spawn(Role::Pool, pool::run(host.clone()));
+        self.sim.spawn(Role::Finalizer, finalizer::run(host.clone()));
         self.sim.spawn(Role::Reconciler, reconciler::run(host.clone()));
         self.sim.spawn(Role::Reaper, reaper::run(host));
     }

@@ -1,14 +1,14 @@
-//! The reaper, in three tiers: the dead, the transitions that nobody completes, and what is too old (J6, O5, O6).
+//! The reaper: takes over from the dead, and from whoever is at it for too long (J6, O5, O6). The second tier, transitions
+//! that nobody completes, is the finalizer's daily work.
 
 use stagewright_engine::job::JobState;
-use stagewright_engine::outcome::{Cause, Fault, Outcome};
+use stagewright_engine::outcome::{Cause, Outcome};
 use stagewright_engine::time::Span;
 use stagewright_engine::transition::{AfterRun, RunEnd, after_run};
 use stagewright_store::request::lease::{Fence, ForceRelease};
 use stagewright_store::request::run::{EndRun, RunEnding};
 
-use super::{Host, budget, finalizer, hold_of};
-use crate::world::Role;
+use super::{Host, budget};
 
 /// How long it waits, in milliseconds.
 const ROUND: u64 = 30_000;
@@ -19,8 +19,6 @@ pub(crate) async fn run(host: Host) {
     while !host.sim.stopping() {
         host.sim.sleep(ROUND).await;
         take_stock(&host).await;
-        complete(&host).await;
-        host.sim.acting(Role::Reaper);
         end_what_is_too_old(&host).await;
     }
 }
@@ -37,15 +35,6 @@ pub(crate) async fn take_stock(host: &Host) {
     }
 }
 
-/// The second tier: finished jobs whose transition is due and that nobody is at.
-async fn complete(host: &Host) {
-    let Ok(finished) = host.store.finished_jobs(host.now(), 100).await else { return };
-    for job in finished {
-        host.sim.saw("a finished job was found");
-        finalizer::complete(host, job.id).await;
-    }
-}
-
 /// The third tier: past the maximum age, whoever has it. Fence first, then take away.
 async fn end_what_is_too_old(host: &Host) {
     let Ok(leases) = host.store.leases().await else { return };
@@ -54,14 +43,8 @@ async fn end_what_is_too_old(host: &Host) {
             continue;
         }
         let force = ForceRelease { task: lease.task.clone(), by: "the reaper".to_owned(), now: host.now() };
-        let Ok(released) = host.store.force_release(force).await else { continue };
-        if !released.unresolved.is_empty()
-            && let Ok(Some(task)) = host.store.task(&lease.task).await
-            && task.hold().is_none()
-        {
-            let hold = hold_of(&task, Fault::new("too-old", "a transition took too long"), host.now());
-            let _ = host.store.hold_task(&task.key, hold, host.now()).await;
-        }
+        // The finished job is found by the finalizer, which does what the class of each effect allows.
+        let _ = host.store.force_release(force).await;
     }
     let Ok(running) = host.store.running_jobs(None).await else { return };
     for job in running {

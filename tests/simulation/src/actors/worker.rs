@@ -17,7 +17,7 @@ use stagewright_store::request::conclusion::{
 use stagewright_store::request::job::{Claimed, NewJob};
 use stagewright_store::request::run::{EndRun, RunEnding};
 
-use super::{Host, budget, finalizer};
+use super::{Host, budget};
 
 /// What a run left behind.
 struct Left {
@@ -40,9 +40,7 @@ pub(crate) async fn work(host: Host, claimed: Claimed) {
         true => produce(&host, &claimed).await,
         false => Left::nothing(Outcome::Cancelled(Cause::Superseded)),
     };
-    if conclude(&host, &claimed, left).await {
-        finalizer::complete(&host, claimed.job.id).await;
-    }
+    conclude(&host, &claimed, left).await;
     host.sim.world().worker_has_ended(&claimed);
 }
 
@@ -109,16 +107,16 @@ fn judged(work: &Work, judgement: Judgement, evidence: bool, readable: bool) -> 
     Left { outcome: Outcome::Verdict(report), ledger, artifact: Some((artifact, gate)) }
 }
 
-/// Writes down what the run came to. `true` if a transition with effects follows.
-async fn conclude(host: &Host, claimed: &Claimed, left: Left) -> bool {
+/// Writes down what the run came to. A transition with effects is left to the finalizer.
+async fn conclude(host: &Host, claimed: &Claimed, left: Left) {
     let run = run_of(claimed);
     loop {
         let now = host.now();
-        let Ok(Some(task)) = host.store.task(&claimed.task.key).await else { return false };
+        let Ok(Some(task)) = host.store.task(&claimed.task.key).await else { return };
         let gate = left.artifact.as_ref().map(|(_, gate)| gate);
         let end = RunEnd { outcome: &left.outcome, gate, saw_work: left.ledger.shows_work() };
         let after = after_run(&host.pipeline, &task, &claimed.job, end, &budget(), now);
-        let (ending, follows) = match (after, &left.artifact) {
+        let ending = match (after, &left.artifact) {
             (AfterRun::Move(to), Some((artifact, _))) => {
                 let verdict = verdict(claimed, &to, run, artifact, now);
                 if to.effects.is_empty() {
@@ -140,18 +138,18 @@ async fn conclude(host: &Host, claimed: &Claimed, left: Left) -> bool {
                         }
                         Err(_) => {
                             host.sim.saw("a conclusion was refused");
-                            return false;
+                            return;
                         }
-                        Ok(_) => return false,
+                        Ok(_) => return,
                     }
                 }
-                (RunEnding::Finished { artifact: artifact.clone(), verdict }, true)
+                RunEnding::Finished { artifact: artifact.clone(), verdict }
             }
-            (AfterRun::Defer { until, fault }, _) => (RunEnding::Deferred { until, fault }, false),
-            (AfterRun::Hold(hold), _) => (RunEnding::Held(hold), false),
-            (AfterRun::Cancel(cause), _) => (RunEnding::Cancelled(cause), false),
-            (AfterRun::Requeue, _) => (RunEnding::Requeued, false),
-            (AfterRun::Supersede | AfterRun::Move(_), _) => (RunEnding::Superseded, false),
+            (AfterRun::Defer { until, fault }, _) => RunEnding::Deferred { until, fault },
+            (AfterRun::Hold(hold), _) => RunEnding::Held(hold),
+            (AfterRun::Cancel(cause), _) => RunEnding::Cancelled(cause),
+            (AfterRun::Requeue, _) => RunEnding::Requeued,
+            (AfterRun::Supersede | AfterRun::Move(_), _) => RunEnding::Superseded,
         };
         let end = EndRun {
             job: claimed.job.id,
@@ -164,11 +162,10 @@ async fn conclude(host: &Host, claimed: &Claimed, left: Left) -> bool {
             events: Vec::new(),
             now,
         };
-        let written = host.store.end_run(end).await.is_ok();
-        if !written {
+        if host.store.end_run(end).await.is_err() {
             host.sim.saw("a run's end was refused");
         }
-        return written && follows;
+        return;
     }
 }
 
