@@ -30,4 +30,4 @@ pub use error::Error;
 #[cfg(feature = "memory")]
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
-pub use store::Store;
+pub use store::{Metrics, Store};

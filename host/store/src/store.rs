@@ -7,6 +7,8 @@
 //! The trait asks for nothing that only an embedded store can do: no method spans another, none hands out a
 //! transaction or a lock, and who is alive is never decided in here. Times are the caller's.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use stagewright_engine::identity::{Epoch, InstanceId, JobId, RunId, TaskKey};
 use stagewright_engine::instance::Instance;
@@ -30,9 +32,19 @@ use crate::request::lease::{
     Fence, FenceRefused, ForceRelease, LeaseRefused, LeaveRefused, LeaveRegion, ReleaseRefused, Released,
     TakeLease,
 };
+use crate::request::queue::{EventCounts, LiveFilter, LiveJob, Overview};
 use crate::request::repo::{NewRepo, Repo};
 use crate::request::run::{Attachment, EndRefused, EndRun};
 use crate::request::task::{NewTask, ObserveHead, TaskFilter, TaskRefused};
+
+/// How much a handle of a store has written since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// Transactions that were committed.
+    pub commits: u64,
+    /// Commands that those transactions answered, refusals included.
+    pub commands: u64,
+}
 
 /// Durable state: tasks, jobs, runs, leases, effects, artifacts and the event log.
 #[async_trait]
@@ -210,4 +222,27 @@ pub trait Store: Send + Sync + 'static {
 
     /// Events behind `after` (0: from the beginning), oldest first.
     async fn events(&self, after: u64, limit: u32) -> Result<Vec<Event>, Error>;
+
+    /// The place of the newest event; 0 if there is none.
+    async fn last_event(&self) -> Result<u64, Error>;
+
+    /// How many events of each kind there are behind `after`.
+    async fn event_counts(&self, after: u64) -> Result<EventCounts, Error>;
+
+    // What is watched. Only read, and asked often.
+
+    /// How many there are of each kind.
+    async fn overview(&self) -> Result<Overview, Error>;
+
+    /// Live jobs, page by page.
+    async fn live_jobs(&self, filter: LiveFilter) -> Result<Vec<LiveJob>, Error>;
+
+    /// The newest jobs of a task, the newest first: live and ended ones.
+    async fn jobs_of(&self, task: &TaskKey, limit: u32) -> Result<Vec<Job>, Error>;
+
+    /// How many tasks are held, by the code of the fault that holds them.
+    async fn held_by_fault(&self) -> Result<BTreeMap<String, u64>, Error>;
+
+    /// How much was written by this handle since it was opened.
+    fn metrics(&self) -> Metrics;
 }

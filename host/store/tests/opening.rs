@@ -103,7 +103,7 @@ fn an_older_program_refuses_a_newer_schema() {
     let place = Place::with_store();
     place.sql("PRAGMA user_version = 99");
     let error = place.refuse();
-    assert!(matches!(error, OpenError::NewerSchema { found: 99, known: 2, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::NewerSchema { found: 99, known: 3, .. }), "{error:?}");
     assert!(error.to_string().contains("use the newer stagewright"), "{error}");
 }
 
@@ -129,7 +129,7 @@ fn the_schema_is_not_changed_under_a_live_instance() {
     let alive = File::create(place.folder.path().join("store.sqlite3.lock")).unwrap();
     alive.lock_shared().unwrap();
     let error = place.refuse();
-    assert!(matches!(error, OpenError::InUse { found: 0, known: 2, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::InUse { found: 0, known: 3, .. }), "{error:?}");
     drop(alive);
     place.open().unwrap();
 }
@@ -151,7 +151,7 @@ fn a_store_of_version_1_is_brought_up_to_date_and_keeps_what_is_in_it() {
             Ok((row.get(0)?, row.get(1)?))
         })
         .unwrap();
-    assert_eq!(kept, ("ORCH-1".to_owned(), 2));
+    assert_eq!(kept, ("ORCH-1".to_owned(), 3));
 }
 
 #[test]

@@ -44,7 +44,7 @@ impl Default for TaskFilter {
 }
 
 /// The states of tasks without what belongs to them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TaskStateKind {
     /// On its way.
     Active,
@@ -57,6 +57,9 @@ pub enum TaskStateKind {
 }
 
 impl TaskStateKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Held, Self::Done, Self::Cancelled];
+
     /// The kind of a state.
     pub const fn of(state: &TaskState) -> Self {
         match state {

@@ -20,11 +20,12 @@ use crate::request::job::{
     Claim, ClaimNext, ClaimRefused, Claimed, Deference, Due, EnqueueRefused, Limits, NewJob,
 };
 
-const SELECT: &str = "SELECT jobs.id, repo, work_item, jobs.stage, commit_id, jobs.state, due, run, instance, \
-                      jobs.epoch, since, deferrals, attempt, fault, jobs.created, jobs.updated, jobs.task \
+pub(super) const SELECT: &str = "SELECT jobs.id, repo, work_item, jobs.stage, commit_id, jobs.state, due, run, instance, \
+                      jobs.epoch, since, deferrals, attempt, fault, jobs.created, jobs.updated, jobs.task, \
+                      jobs.producer \
                       FROM jobs JOIN tasks ON tasks.id = jobs.task";
 /// The states of the unique index, word for word, so that SQLite sees that the index answers the question.
-const LIVE: &str = "jobs.state IN ('queued', 'running', 'deferred', 'held', 'finished')";
+pub(super) const LIVE: &str = "jobs.state IN ('queued', 'running', 'deferred', 'held', 'finished')";
 
 /// A queued job is due whatever the clock says: it may have been set back since. Deferred ones that are not due
 /// are looked at only when nothing else is left, since what is due has an earlier time.
@@ -43,11 +44,12 @@ const TO_COMPLETE: &str = "jobs.state = 'finished' AND (jobs.fault IS NULL OR jo
 const RUNNING: &str = "SELECT count(*) FROM jobs WHERE state = 'running'";
 const RUNNING_ON: &str = "SELECT count(*) FROM jobs WHERE state = 'running' AND producer = ?1";
 
-/// A job, when it is due, and the row of its task.
+/// A job, when it is due, the row of its task, and what it runs on while it runs.
 pub(super) struct JobRow {
     pub(super) job: Job,
     pub(super) due: Timestamp,
     pub(super) task: i64,
+    pub(super) producer: Option<ProducerName>,
 }
 
 pub(super) fn read(row: &Row<'_>) -> Result<JobRow> {
@@ -86,7 +88,7 @@ pub(super) fn read(row: &Row<'_>) -> Result<JobRow> {
         created: columns::time(row, 14)?,
         updated: columns::time(row, 15)?,
     };
-    Ok(JobRow { job, due, task: row.get(16)? })
+    Ok(JobRow { job, due, task: row.get(16)?, producer: columns::maybe_name(row, 17)? })
 }
 
 /// The job of this id.

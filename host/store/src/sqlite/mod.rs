@@ -6,13 +6,14 @@
 //! writer       the one writing thread, group commit
 //! readers      a pool of connections that cannot write
 //! stage        the one statement that writes a stage
-//! task job run lease effect artifact repo instance event recovery
+//! task job run lease effect artifact repo instance event recovery queue
 //!              the rows, and the conditions of each change
 //! ```
 //!
 //! Several processes may use one file: each write is an immediate transaction that waits for its turn, and
 //! every limit and claim is a row. Nothing that matters is kept in memory.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -38,10 +39,11 @@ use crate::request::lease::{
     Fence, FenceRefused, ForceRelease, LeaseRefused, LeaveRefused, LeaveRegion, ReleaseRefused, Released,
     TakeLease,
 };
+use crate::request::queue::{EventCounts, LiveFilter, LiveJob, Overview};
 use crate::request::repo::{NewRepo, Repo};
 use crate::request::run::{Attachment, EndRefused, EndRun};
 use crate::request::task::{NewTask, ObserveHead, TaskFilter, TaskRefused};
-use crate::store::Store;
+use crate::store::{Metrics, Store};
 
 mod artifact;
 mod columns;
@@ -53,6 +55,7 @@ mod instance;
 mod job;
 mod lease;
 mod open;
+mod queue;
 mod readers;
 mod recovery;
 mod repo;
@@ -62,7 +65,6 @@ mod task;
 mod writer;
 
 pub use open::{OpenError, Options};
-pub use writer::Metrics;
 
 use readers::Readers;
 use writer::Writer;
@@ -89,11 +91,6 @@ impl SqliteStore {
         let writer = Writer::start(opened.conn, reopen, busy, opened.lock)
             .map_err(|source| OpenError::Inaccessible { path: opened.path, source })?;
         Ok(Self { writer, readers })
-    }
-
-    /// How many commands and commits there were since this handle was opened.
-    pub fn metrics(&self) -> Metrics {
-        self.writer.metrics()
     }
 }
 
@@ -310,5 +307,34 @@ impl Store for SqliteStore {
 
     async fn events(&self, after: u64, limit: u32) -> Result<Vec<Event>, Error> {
         self.readers.read(move |conn| event::after(conn, after, limit)).await
+    }
+
+    async fn last_event(&self) -> Result<u64, Error> {
+        self.readers.read(queue::last_event).await
+    }
+
+    async fn event_counts(&self, after: u64) -> Result<EventCounts, Error> {
+        self.readers.read(move |conn| queue::event_counts(conn, after)).await
+    }
+
+    async fn overview(&self) -> Result<Overview, Error> {
+        self.readers.read(queue::overview).await
+    }
+
+    async fn live_jobs(&self, filter: LiveFilter) -> Result<Vec<LiveJob>, Error> {
+        self.readers.read(move |conn| queue::live(conn, &filter)).await
+    }
+
+    async fn jobs_of(&self, task: &TaskKey, limit: u32) -> Result<Vec<Job>, Error> {
+        let key = task.clone();
+        self.readers.read(move |conn| queue::jobs_of(conn, &key, limit)).await
+    }
+
+    async fn held_by_fault(&self) -> Result<BTreeMap<String, u64>, Error> {
+        self.readers.read(queue::held_by_fault).await
+    }
+
+    fn metrics(&self) -> Metrics {
+        self.writer.metrics()
     }
 }

@@ -25,6 +25,7 @@ const APPLICATION: u32 = 0x5357_4731;
 const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("migrations/0001-initial.sql")),
     M::up(include_str!("migrations/0002-effects-of-jobs.sql")),
+    M::up(include_str!("migrations/0003-watching.sql")),
 ];
 /// How often a waiting opener looks whether the other one has finished the schema.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);

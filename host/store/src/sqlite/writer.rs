@@ -27,6 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::failure::{Failure, Step, translate};
 use crate::error::Error;
+use crate::store::Metrics;
 
 /// How many commands one commit takes at most. Bounds how long the first of them waits for the last.
 const BATCH: usize = 256;
@@ -55,15 +56,6 @@ impl<'c> Batch<'c> {
     pub(super) fn wrote_event(&mut self, seq: i64) {
         self.last_event = Some(seq);
     }
-}
-
-/// How many commands and commits there were since the store was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Metrics {
-    /// Transactions that were committed.
-    pub commits: u64,
-    /// Commands that those transactions answered, refusals included.
-    pub commands: u64,
 }
 
 #[derive(Default)]

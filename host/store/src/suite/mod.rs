@@ -27,6 +27,7 @@ pub mod recovery;
 pub mod runs;
 pub mod tasks;
 pub mod transitions;
+pub mod watching;
 mod world;
 
 /// One new and empty store, for one case.
@@ -130,6 +131,13 @@ macro_rules! store_suite {
                 a_refused_change_writes_none
                 events_are_read_on_from_where_one_was
                 what_becomes_of_a_lease_and_of_its_effects_is_told;
+            watching:
+                an_overview_counts_what_is_live_and_every_task
+                an_overview_counts_open_and_unresolved_effects
+                live_jobs_come_page_by_page_running_ones_first
+                jobs_of_a_state_are_paged_by_their_ids
+                the_jobs_of_a_task_come_newest_first
+                events_are_counted_by_kind_from_where_one_was;
             races:
                 of_many_that_want_one_transition_one_wins
                 of_many_that_enqueue_one_job_is_made
