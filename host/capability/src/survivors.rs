@@ -65,6 +65,12 @@ pub fn clear_ended() -> usize {
     processes().filter(|&pid| reap(pid)).count()
 }
 
+/// How many processes bear the mark of `run`. Ends nobody.
+pub fn count(run: RunId) -> usize {
+    let mark = [format!("{RUN_VARIABLE}={run}").into_bytes()];
+    processes().filter(|&pid| bears(pid, &mark)).count()
+}
+
 /// Everyone.
 pub(crate) fn processes() -> impl Iterator<Item = Pid> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -7,6 +7,7 @@
 //! the store's one function.
 
 pub mod actor;
+mod begin;
 pub mod cli;
 pub mod clock;
 pub mod component;
@@ -15,13 +16,16 @@ mod crash;
 pub mod effect;
 pub mod exit;
 pub mod host;
+mod http;
 pub mod installation;
 pub mod instance;
 pub mod logging;
 pub mod operator;
 pub mod programs;
 pub mod recovery;
+mod release;
 mod service;
 pub mod state;
 pub mod transition;
+mod view;
 pub mod worker;

@@ -22,10 +22,11 @@ use crate::config::Config;
 use crate::instance::Alive;
 use crate::state::StateDir;
 
-/// An instance that only carries out a person's wishes.
+/// Carries out a person's wishes in the name of an instance: one of its own, or the daemon's.
 pub struct Operator {
     store: Arc<dyn Store>,
-    alive: Alive,
+    instance: InstanceId,
+    alive: Option<Alive>,
 }
 
 /// Why a wish was not carried out. Nothing was changed.
@@ -47,7 +48,12 @@ impl Operator {
     pub async fn start(store: Arc<dyn Store>, state: &StateDir) -> Result<Self, crate::host::Error> {
         state.make_parts()?;
         let alive = crate::host::join(&store, state).await?;
-        Ok(Self { store, alive })
+        Ok(Self { store, instance: alive.id(), alive: Some(alive) })
+    }
+
+    /// One that writes in the name of an instance that is registered already.
+    pub fn within(store: Arc<dyn Store>, instance: InstanceId) -> Self {
+        Self { store, instance, alive: None }
     }
 
     /// Carries a wish out and answers with the task afterwards.
@@ -99,7 +105,7 @@ impl Operator {
         StageChange {
             expected_stage: to.expected,
             to: to.to,
-            ownership: ownership(config, &task, self.alive.id()),
+            ownership: ownership(config, &task, self.instance),
             completes: None,
             past_a_hold: true,
             attempts: Attempts::Reset,
@@ -113,7 +119,9 @@ impl Operator {
 
     /// Ends the instance: it owns nothing.
     pub async fn end(self) {
-        crate::host::leave(&self.store, self.alive).await;
+        if let Some(alive) = self.alive {
+            crate::host::leave(&self.store, alive).await;
+        }
     }
 }
 

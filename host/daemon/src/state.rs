@@ -9,6 +9,7 @@
 //! reports/…            the artifacts as files; the store has them too
 //! cache/               compiled components, and the caches of suites' tools
 //! token                the API token
+//! http.json            where the daemon is, while one runs
 //! ```
 //!
 //! The folder is closed to other users, and a suite's processes can't read it where isolation works. It
@@ -159,6 +160,16 @@ impl StateDir {
             .join(task.work_item.as_str())
             .join(stage.as_str())
             .join(run.to_string())
+    }
+
+    /// The API token.
+    pub fn token(&self) -> PathBuf {
+        self.root.join("token")
+    }
+
+    /// Where the daemon of this folder can be asked.
+    pub fn address(&self) -> PathBuf {
+        self.root.join("http.json")
     }
 
     /// Compiled components.

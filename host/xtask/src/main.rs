@@ -70,6 +70,8 @@ enum Task {
         /// The bars, such as B1; all if none is named
         names: Vec<String>,
     },
+    /// Hold the running daemon's HTTP surface against its own document
+    Api,
     /// Check which crate depends on which
     CheckLayers,
 }
@@ -85,6 +87,13 @@ fn main() -> ExitCode {
     }
 }
 
+fn api(workspace: &Workspace) -> Result<(), Error> {
+    match test::api::run(workspace)? {
+        test::api::Outcome::Good => Ok(()),
+        test::api::Outcome::Skipped(why) => Err(Error::Verdict(format!("nothing was looked at: {why}"))),
+    }
+}
+
 fn perform(task: Task) -> Result<(), Error> {
     let workspace = Workspace::find()?;
     match task {
@@ -97,6 +106,7 @@ fn perform(task: Task) -> Result<(), Error> {
         Task::Demo => demo::run(&workspace),
         Task::Test { quick, filter } => test::run(&workspace, &Selection { quick, filter }),
         Task::Bench { names } => bench::run(&workspace, &names),
+        Task::Api => api(&workspace),
         Task::CheckLayers => layers::run(&workspace),
     }
 }

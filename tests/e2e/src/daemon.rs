@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::Host;
+use crate::http::{Answer, Request};
 
 /// How long the next line is waited for: a safety net, and no part of what is tested.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -84,6 +85,36 @@ impl Daemon {
     /// Whether it has said, and nobody has heard yet, that a job of this task ended.
     pub fn has_ended(&self, key: &str) -> bool {
         self.lines.try_iter().any(|line| line["event"] == "job-ended" && line["work_item"] == key)
+    }
+
+    /// Where it listens, such as `127.0.0.1:40123`.
+    pub fn address(&self) -> &str {
+        self.serving["http"].as_str().and_then(|url| url.strip_prefix("http://")).expect("it listens nowhere")
+    }
+
+    /// Its API token.
+    pub fn token(&self) -> String {
+        let state = std::path::Path::new(self.serving["state"].as_str().unwrap());
+        std::fs::read_to_string(state.join("token")).unwrap().trim().to_owned()
+    }
+
+    /// A request to it, without the token.
+    pub fn request(&self, method: &str, path: &str) -> Request {
+        Request::new(self.address(), method, path)
+    }
+
+    /// Asks it for something that changes nothing.
+    pub fn get(&self, path: &str) -> Answer {
+        self.request("GET", path).send()
+    }
+
+    /// Asks it for a change, with the token.
+    pub fn post(&self, path: &str, body: Option<Value>) -> Answer {
+        let request = self.request("POST", path).token(&self.token());
+        match body {
+            Some(body) => request.json(&body).send(),
+            None => request.send(),
+        }
     }
 
     /// Sends a signal to the process that was started.

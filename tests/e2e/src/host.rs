@@ -45,7 +45,9 @@ impl Host {
         std::fs::create_dir(folder.path().join("home")).unwrap();
         // Compiling the component once is enough; what the cache does is tested where it is.
         let cache = format!("sandbox.cache_dir={}", build_folder().join("e2e-components").display());
-        Self { folder, settings: vec![cache] }
+        // Many daemons run at once.
+        let listen = "http.listen=127.0.0.1:0".to_owned();
+        Self { folder, settings: vec![cache, listen] }
     }
 
     /// The same with one more configuration key.

@@ -11,6 +11,7 @@ mod repo;
 mod slow_suite;
 
 pub mod container;
+pub mod http;
 pub mod instances;
 pub mod processes;
 pub mod snapshot;

@@ -38,6 +38,7 @@ pub(crate) async fn doctor(global: &Global, args: &DoctorArgs) -> Result<Exit, F
     let mut findings = Findings::new(global.json);
     findings.add(machine::configuration(&config));
     findings.add(machine::git(&config).await);
+    findings.add(machine::http(&config));
     let state = host::state_location(&config)?;
     let store = state.join("store.sqlite3");
     findings.extend(machine::state(&state));

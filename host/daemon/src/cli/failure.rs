@@ -70,6 +70,8 @@ macro_rules! wrong_use {
 
 wrong_use!(
     crate::config::Error,
+    crate::http::ListenError,
+    crate::http::TokenError,
     crate::installation::Error,
     crate::state::Error,
     stagewright_engine::name::InvalidName,
@@ -108,6 +110,19 @@ impl From<crate::operator::Error> for Failure {
             Error::Conclude(No::Store(error)) => error.into(),
             // Somebody else was quicker, or is at it.
             Error::Conclude(refused) => Self::later(format!("{refused}; look again, and try again")),
+        }
+    }
+}
+
+impl From<crate::begin::NotBegun> for Failure {
+    fn from(error: crate::begin::NotBegun) -> Self {
+        use crate::begin::NotBegun;
+        match error {
+            NotBegun::Store(error) => error.into(),
+            NotBegun::Repository(error) => error.into(),
+            NotBegun::Moved { .. } => Self::later(format!("{error}; look again")),
+            NotBegun::NoBranch { .. } => Self::usage(format!("{error} with --branch")),
+            NotBegun::NoSuchStage(_) => Self::usage(error.to_string()),
         }
     }
 }

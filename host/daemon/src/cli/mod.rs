@@ -9,9 +9,11 @@ mod demo;
 mod doctor;
 mod effect;
 mod failure;
+mod lease;
 mod output;
 mod plugin;
 mod progress;
+mod queue;
 mod run;
 mod run_report;
 mod run_text;
@@ -26,7 +28,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-pub(crate) use self::failure::Failure;
+pub(crate) use self::failure::{Failure, chain};
 pub use self::run_report::RunReport;
 use crate::exit::Exit;
 
@@ -76,6 +78,11 @@ enum Command {
     /// Look at edge effects, and settle those whose end nobody knows
     #[command(subcommand)]
     Effect(effect::EffectCommand),
+    /// Show what runs, what waits and for what
+    Queue(queue::QueueArgs),
+    /// Look at transition leases; take one away
+    #[command(subcommand)]
+    Lease(lease::LeaseCommand),
     /// Look at producers
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -148,6 +155,8 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Doctor(args) => block_on(doctor::doctor(&global, &args)),
         Command::Task(command) => block_on(task::task(&global, &command)),
         Command::Effect(command) => block_on(effect::effect(&global, &command)),
+        Command::Queue(args) => block_on(queue::queue(&global, &args)),
+        Command::Lease(command) => block_on(lease::lease(&global, &command)),
         Command::Plugin(command) => block_on(plugin::plugin(&global, &command)),
         Command::Config(command) => config_command::config(&global, &command),
         Command::Completions(args) => completions::completions(&args, &mut Cli::command()),

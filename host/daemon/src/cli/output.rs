@@ -4,9 +4,14 @@ use std::io::{self, Write};
 
 /// Writes `text` to standard output. Whoever closed it (`| head`) has seen enough, which is no error.
 pub(crate) fn print(text: &str) {
+    // Somebody has seen enough: there is nobody left to tell.
+    let _ = try_print(text);
+}
+
+/// The same, and says whether anybody still reads.
+pub(crate) fn try_print(text: &str) -> bool {
     let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes());
-    let _ = out.flush();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
 }
 
 /// Writes one JSON value, readable, and the end of the line.

@@ -1,5 +1,6 @@
 //! `serve`: the daemon. Starts the actors, tells how jobs end, and stops in order.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,9 +22,14 @@ use crate::actor::finalizer::Finalizer;
 use crate::actor::pool::{Ends, Pool};
 use crate::actor::reconciler::Reconciler;
 use crate::actor::{Phase, Pipelines, Stop, orphans, reaper};
+use crate::clock;
 use crate::exit::Exit;
 use crate::host::{self, Host};
+use crate::http::address::{Address, Published};
+use crate::http::{self, Listener, Parts, Token};
+use crate::operator::Operator;
 use crate::service;
+use crate::state::StateDir;
 use crate::transition::{self, Completed};
 use crate::worker::{self, Worked};
 
@@ -41,14 +47,40 @@ pub(crate) async fn serve(global: &Global, ServeArgs {}: &ServeArgs) -> Result<E
     let pipeline = host::pipeline(&config, std::path::Path::new(""))?;
     let config = Arc::new(config);
     let pipelines = Pipelines::read(&config)?;
+    // Before anything else is begun: an address that is in use ends it here, and nothing is half started.
+    let listener = Listener::bind(&config.http).await?;
+    let token = match &listener {
+        Some(_) => Some(Token::read_or_make(&StateDir::open(&host::state_location(&config)?)?.token())?),
+        None => None,
+    };
     let mut host = Host::start(config, pipeline, git).await?;
     host.worker.commits_reports = host.worker.config.artifacts.commit;
     let told = Arc::new(Told { json: global.json });
-    told.started(&host);
 
     let stop = Stop::default();
     let [queued, look, finished] = [(); 3].map(|()| Arc::new(Notify::new()));
     let repositories = Arc::new(host.repositories.clone());
+    let address = listener.as_ref().map(Listener::address);
+    let published = address.and_then(|address| publish(&host, address));
+    let server = listener.zip(token).map(|(listener, token)| {
+        let parts = Parts {
+            store: Arc::clone(&host.worker.store),
+            state: host.worker.state.clone(),
+            config: Arc::clone(&host.worker.config),
+            pipelines: pipelines.clone(),
+            repositories: Arc::clone(&repositories),
+            operator: Operator::within(Arc::clone(&host.worker.store), host.worker.instance),
+            instance: host.worker.instance,
+            started: clock::now(),
+            stop: stop.clone(),
+            queued: Arc::clone(&queued),
+            look: Arc::clone(&look),
+            token,
+            address: listener.address(),
+        };
+        tokio::spawn(http::serve(listener, parts))
+    });
+    told.started(&host, address);
     let reconciler = Reconciler {
         worker: host.worker.clone(),
         repositories: Arc::clone(&repositories),
@@ -95,10 +127,29 @@ pub(crate) async fn serve(global: &Global, ServeArgs {}: &ServeArgs) -> Result<E
         // Its end, or its abort: nothing of it matters any more.
         let _ = actor.await;
     }
+    if let Some(server) = server
+        && let Err(error) = server.await
+    {
+        tracing::error!(%error, "the HTTP server ended abruptly");
+    }
+    drop(published);
     host.end().await;
     ended.map_err(|error| Failure::internal("the worker pool ended abruptly", &error))?;
     told.stopped();
     Ok(Exit::Success)
+}
+
+/// Says in the state folder where this daemon is. Without it the daemon works all the same.
+fn publish(host: &Host, address: SocketAddr) -> Option<Published> {
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "others can reach this address: reading needs the token too, and nothing is encrypted");
+    }
+    let here = Address { http: address, instance: host.worker.instance, pid: std::process::id() };
+    here.publish(&host.worker.state)
+        .inspect_err(
+            |error| tracing::warn!(%error, "the daemon's address could not be written into the state folder"),
+        )
+        .ok()
 }
 
 /// Turns signals, and time, into the phases of the end.
@@ -138,14 +189,16 @@ impl Told {
         }
     }
 
-    fn started(&self, host: &Host) {
+    fn started(&self, host: &Host, http: Option<SocketAddr>) {
         let state = host.worker.state.root().display().to_string();
         let jobs = host.worker.config.limits.jobs;
         let taken: usize = host.taken_over.iter().map(|dead| dead.jobs).sum();
         service::ready(&format!("at most {jobs} jobs at once; {taken} jobs taken over"));
+        let url = http.map(|address| format!("http://{address}"));
+        let place = url.as_ref().map(|url| format!("; {url}")).unwrap_or_default();
         self.say(
-            &format!("serving {state}, at most {jobs} jobs at once; {taken} jobs taken over"),
-            || json!({"event": "serving", "state": state, "jobs": jobs, "taken_over": taken, "pid": std::process::id()}),
+            &format!("serving {state}, at most {jobs} jobs at once; {taken} jobs taken over{place}"),
+            || json!({"event": "serving", "state": state, "jobs": jobs, "taken_over": taken, "pid": std::process::id(), "http": url}),
         );
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use stagewright_engine::identity::{JobId, TaskKey};
+use stagewright_engine::identity::TaskKey;
 use stagewright_engine::job::Run;
 use stagewright_engine::name::{BranchName, RepoName, StageName, WorkItem};
 use stagewright_engine::task::{Task, TaskState};
@@ -14,19 +14,19 @@ use stagewright_engine::transition::Request;
 use stagewright_repository::Repositories;
 use stagewright_repository::source::Source;
 use stagewright_store::Store;
-use stagewright_store::request::job::{EnqueueRefused, NewJob};
-use stagewright_store::request::repo::NewRepo;
-use stagewright_store::request::task::{NewTask, ObserveHead, TaskFilter, TaskRefused, TaskStateKind};
+use stagewright_store::request::task::{TaskFilter, TaskRefused, TaskStateKind};
 
 use super::config_command::load;
 use super::output::{print, print_json};
 use super::progress::printable;
 use super::{Failure, Global};
+use crate::begin::{self, Begun};
 use crate::clock::{self, rfc3339};
 use crate::exit::Exit;
 use crate::host;
 use crate::operator::Operator;
 use crate::state::StateDir;
+use crate::view::TaskView;
 
 /// How many tasks are read at once.
 const PAGE: u32 = 500;
@@ -157,16 +157,7 @@ pub(crate) async fn task(global: &Global, command: &TaskCommand) -> Result<Exit,
 async fn add(global: &Global, args: &AddArgs) -> Result<Exit, Failure> {
     let config = load(global)?;
     let pipeline = host::pipeline(&config, &args.repo)?;
-    let first = pipeline.stages().first().map(|stage| &stage.name);
-    let stage = match args.stage.as_ref().or(first) {
-        Some(stage) if pipeline.work(stage).is_some() => stage.clone(),
-        Some(stage) => {
-            let near = pipeline.nearest(stage.as_str()).filter(|near| *near != stage);
-            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            return Err(Failure::usage(format!("the pipeline has no stage `{stage}` with work in it{near}")));
-        }
-        None => return Err(Failure::usage("the pipeline has no stages")),
-    };
+    let stage = begin::first_stage(&pipeline, args.stage.as_ref())?;
     let git = host::git(&config).await?;
     let source = Source::find(&git, &args.repo).await?;
     let location = host::state_location(&config)?;
@@ -176,38 +167,14 @@ async fn add(global: &Global, args: &AddArgs) -> Result<Exit, Failure> {
     state.make_parts()?;
     let name = host::repo_name(&config, &args.repo)?;
     let bare = Repositories::new(git, &state.repos())?.open_source(&name, source).await?;
-    let branch = match (&args.branch, bare.source().branch()) {
-        (Some(branch), _) | (None, Some(branch)) => branch.clone(),
-        (None, None) => {
-            let message =
-                format!("{} has no branch checked out; name one with --branch", args.repo.display());
-            return Err(Failure::usage(message));
-        }
-    };
-    let head = bare.head(&branch).await?;
-    let now = clock::now();
-    store.put_repo(NewRepo { name: name.clone(), source: bare.source().top.clone(), now }).await?;
     let key = TaskKey { repo: name, work_item: args.work_item.clone() };
-    let known = store.task(&key).await?;
-    let new = NewTask { key: key.clone(), stage: stage.clone(), branch, now };
-    let task = store.add_task(new).await?;
-    let text = match known {
-        Some(task) => {
-            format!("{} is a task already: {} at {}\n", key.work_item, state_word(&task), task.stage)
-        }
-        None => {
-            store.observe_head(ObserveHead { task: key.clone(), head: head.clone(), now }).await?;
-            let job = NewJob { id: JobId::new(clock::new_id()), task: key.clone(), stage, commit: head, now };
-            match store.enqueue(job).await {
-                Ok(_) => {}
-                Err(EnqueueRefused::Store(error)) => return Err(error.into()),
-                Err(refused) => return Err(Failure::later(format!("{key}: {refused}; look again"))),
-            }
-            format!("{} begins at {}, on {}\n", key.work_item, task.stage, task.branch)
-        }
+    let Begun { task, new } = begin::begin(&*store, &bare, key.clone(), args.branch.clone(), stage).await?;
+    let text = match new {
+        false => format!("{} is a task already: {} at {}\n", key.work_item, state_word(&task), task.stage),
+        true => format!("{} begins at {}, on {}\n", key.work_item, task.stage, task.branch),
     };
     if global.json {
-        print_json(&object(&store.task(&key).await?.unwrap_or(task)));
+        print_json(&object(&task));
     } else {
         print(&text);
     }
@@ -417,34 +384,7 @@ fn state_word(task: &Task) -> &'static str {
     }
 }
 
+/// A task as the API shows it too.
 fn object(task: &Task) -> Value {
-    let verdicts: serde_json::Map<String, Value> = task
-        .verdicts
-        .iter()
-        .map(|(stage, verdict)| {
-            let told = json!({
-                "judgement": verdict.judgement,
-                "commit": verdict.commit,
-                "run": verdict.run,
-                "artifact_sha256": verdict.artifact_sha256,
-                "at": rfc3339(verdict.at),
-            });
-            (stage.to_string(), told)
-        })
-        .collect();
-    json!({
-        "work_item": task.key.work_item,
-        "repo": task.key.repo,
-        "state": state_word(task),
-        "stage": task.stage,
-        "epoch": task.epoch,
-        "branch": task.branch,
-        "head": task.head,
-        "examined": task.examined,
-        "attempts_spent": task.attempts_spent,
-        "hold": task.hold(),
-        "verdicts": verdicts,
-        "created": rfc3339(task.created),
-        "updated": rfc3339(task.updated),
-    })
+    json!(TaskView::from(task))
 }

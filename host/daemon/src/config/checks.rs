@@ -42,6 +42,7 @@ pub(super) fn all(config: &Config, collected: &mut Collected) {
     for (name, effect) in &config.effects {
         effects(name, effect, config, collected);
     }
+    http(config, collected);
     log(config, collected);
 }
 
@@ -296,6 +297,19 @@ fn effects(name: &EffectName, effect: &Effect, config: &Config, collected: &mut 
             let what = format!("has {} as a meaning", quoted(meaning));
             wrong("exit_codes", &what, "write `done`, `later`, `held` or `unclear`");
         }
+    }
+}
+
+/// The address must be one. Whether it can be had is seen when the daemon starts.
+fn http(config: &Config, collected: &mut Collected) {
+    if config.http.listen.parse::<std::net::SocketAddr>().is_err() {
+        let key = path("http.listen");
+        let what = format!("`{key}` is {}, which is no address with a port", quoted(&config.http.listen));
+        collected.problem(
+            collected.place(&key),
+            what,
+            "write it like `127.0.0.1:8470`, or `[::1]:0` for any free port",
+        );
     }
 }
 

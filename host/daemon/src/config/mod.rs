@@ -35,7 +35,7 @@ pub use self::problem::{Error, Place, Problem};
 pub use self::reader::Shown;
 use self::reader::{Collected, Reader};
 use self::sections::{
-    Artifacts, Effect, Git, Grants, Isolation, Jobs, Limits, Log, Pipeline, ProbeGrant, ProcessGrant,
+    Artifacts, Effect, Git, Grants, Http, Isolation, Jobs, Limits, Log, Pipeline, ProbeGrant, ProcessGrant,
     Reconciler, RepoTestRunner, Sandbox, Setup, State, Suite, TestRunner, TransitionLease,
 };
 pub use self::show::Style;
@@ -79,6 +79,8 @@ pub struct Config {
     pub transition_lease: TransitionLease,
     /// The reconciler's schedule.
     pub reconciler: Reconciler,
+    /// The HTTP server.
+    pub http: Http,
     /// Scope and retries of the test-runner.
     pub test_runner: TestRunner,
     /// How suites are run, for every repository.
@@ -236,6 +238,7 @@ impl Config {
             jobs: reader.section("jobs", None),
             transition_lease: reader.section("transition_lease", None),
             reconciler: reader.section("reconciler", None),
+            http: reader.section("http", None),
             test_runner: reader.section("test_runner", None),
             suite: reader.section("test_runner", None),
             setup: reader.section("test_runner.setup", None),

@@ -22,6 +22,7 @@ pub(super) fn all() -> Vec<Declared> {
         Jobs::declare("jobs"),
         TransitionLease::declare("transition_lease"),
         Reconciler::declare("reconciler"),
+        Http::declare("http"),
         TestRunner::declare("test_runner"),
         Suite::declare("test_runner"),
         Setup::declare("test_runner.setup"),
@@ -112,6 +113,26 @@ section! {
     Reconciler {
         /// How often it looks.
         every_s: Seconds = Seconds(30), within 1..=DAY;
+    }
+}
+
+section! {
+    /// The daemon's HTTP server: `/health`, `/queue`, `/metrics`, tasks and leases (docs/http.md). Whatever changes something needs
+    /// the API token, which is in the file `token` of the state folder.
+    Http {
+        /// Off, the daemon listens nowhere; the command line works all the same.
+        enabled: bool = true;
+        /// Where it listens: address and port; with port 0 on one that is free. Beyond loopback, reading needs the token too, and
+        /// the connection should be encrypted by a proxy.
+        listen: String = "127.0.0.1:8470".to_owned();
+        /// Further names by which it may be asked (the `Host` of a request), such as that of a proxy before it.
+        hosts: Vec<String> = Vec::new();
+        /// Connections at once. Who comes beyond it waits.
+        connections: u32 = 512, within 1..=65_536;
+        /// How long the answer to a request may take.
+        timeout_s: Seconds = Seconds(30), within 2..=600;
+        /// The largest body of a request, in bytes.
+        body_bytes: u64 = 256 * 1_024, within 1_024..=(64 * 1_024 * 1_024);
     }
 }
 

@@ -4,6 +4,7 @@
 //! summary in the form of nextest's. What could not be looked at, because a tool is missing, is named as skipped and
 //! never counted as good.
 
+pub(crate) mod api;
 mod runner;
 mod tally;
 
@@ -80,6 +81,15 @@ pub(crate) fn run(workspace: &Workspace, selection: &Selection) -> Result<(), Er
         report.check(workspace, "lints", "clippy", "rustup component add clippy", &args);
         let documented = step("documentation", || documentation(workspace));
         report.note("documentation", documented);
+        if is_built {
+            match step("the HTTP surface against its document", || api::run(workspace)) {
+                Ok(api::Outcome::Good) => {}
+                Ok(api::Outcome::Skipped(why)) => {
+                    report.skipped.push(format!("the HTTP surface against its document: {why}"));
+                }
+                Err(error) => report.note("the HTTP surface against its document", Err(error)),
+            }
+        }
     }
     close(&report, start)
 }

@@ -22,6 +22,23 @@ const SPACE_WISHED: u64 = 2 * 1_024 * 1_024 * 1_024;
 /// 2026-01-01T00:00:00Z in milliseconds: this program is younger.
 const BUILT_AFTER: i64 = 1_767_225_600_000;
 
+/// The HTTP server's address: who can reach it.
+pub(super) fn http(config: &Config) -> Finding {
+    let listen = &config.http.listen;
+    let address = listen.parse::<std::net::SocketAddr>();
+    match address {
+        _ if !config.http.enabled => Finding::ok("http", "the daemon listens nowhere"),
+        Ok(address) if address.ip().is_loopback() => {
+            Finding::ok("http", format!("the daemon listens on {listen}, for this machine"))
+        }
+        _ => Finding::warning(
+            "http",
+            format!("the daemon listens on {listen}, where others can reach it, and nothing is encrypted"),
+            "let it listen on 127.0.0.1 and put a proxy with TLS before it, or leave it at that in a closed network",
+        ),
+    }
+}
+
 /// git: there, and new enough.
 pub(super) async fn git(config: &Config) -> Finding {
     let name = config.git.program.as_path();
