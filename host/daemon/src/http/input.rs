@@ -20,8 +20,8 @@ use stagewright_engine::name::{RepoName, StageName, WorkItem};
 use super::Api;
 use super::problem::{Kind, Problem, Told, describe};
 
-/// The form of repositories' names and work items' keys.
-const KEY: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
+/// The form of repositories' names and work items' keys: no `..` in it, and neither `.` nor `.lock` at its end.
+const KEY: &str = r"^(?!.*\.\.)(?!.*\.(lock)?$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
 /// The form of stages' names.
 const STAGE: &str = "^[a-z][a-z0-9-]{0,39}$";
 

@@ -41,7 +41,9 @@ pub(super) struct QueueQuery {
     #[serde(default)]
     limit: Limit,
     /// Goes on behind a page: its `next`.
-    #[schemars(regex(pattern = "^(running|finished|held|deferred|queued):[0-9a-f-]{36}$"))]
+    #[schemars(regex(
+        pattern = "^(running|finished|held|deferred|queued):[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+    ))]
     after: Option<String>,
 }
 

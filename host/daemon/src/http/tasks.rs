@@ -226,11 +226,11 @@ pub(super) struct NewTask {
     #[schemars(schema_with = "key_schema")]
     work_item: WorkItem,
     /// The branch of the work; without it the one that is checked out.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", length(min = 1))]
     #[serde(default)]
     branch: Option<BranchName>,
     /// The stage to begin with; without it the pipeline's first.
-    #[schemars(with = "Option<String>")]
+    #[schemars(schema_with = "stage_schema")]
     #[serde(default)]
     stage: Option<StageName>,
 }

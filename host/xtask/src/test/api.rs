@@ -50,10 +50,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Outcome, Error> {
     let daemon = Daemon::start(&workspace.programs(Profile::Debug).join("stagewright"), &folder)?;
     for known in [false, true] {
         let config = folder.join("schemathesis.toml");
-        let parameters = format!(
-            "[parameters]\n\"path.repo\" = \"{REPO}\"\n\"path.work_item\" = \"{WORK_ITEM}\"\n\"path.stage\" = \"testing\"\n"
-        );
-        fs::write(&config, if known { parameters.as_str() } else { "" }).map_err(Error::file(&config))?;
+        fs::write(&config, daemon.configuration(known)).map_err(Error::file(&config))?;
         say(if known { "with the names of a task that is there" } else { "with names of any form" });
         let mut ask = Command::new(&tool);
         ask.current_dir(&folder)
@@ -61,7 +58,6 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Outcome, Error> {
             .arg(&config)
             .arg("run")
             .arg(format!("{}/openapi.json", daemon.url))
-            .args(["--header", &format!("Authorization: Bearer {}", daemon.token)])
             .args(["--seed", SEED, "--max-examples", EXAMPLES, "--continue-on-failure", "--checks", "all"])
             .args(EXCLUDED);
         command::watch("schemathesis", &mut ask)?;
@@ -132,6 +128,20 @@ impl Daemon {
         }
         daemon.token = fs::read_to_string(&token).map_err(Error::file(&token))?.trim().to_owned();
         Ok(daemon)
+    }
+
+    /// What schemathesis is told. A body whose form is right may name a stage or a branch that is not there: 422.
+    fn configuration(&self, known: bool) -> String {
+        let mut text = format!("headers = {{ Authorization = \"Bearer {}\" }}\n", self.token);
+        if known {
+            let names = [("repo", REPO), ("work_item", WORK_ITEM), ("stage", "testing")];
+            text.push_str("[parameters]\n");
+            text.extend(names.map(|(name, value)| format!("\"path.{name}\" = \"{value}\"\n")));
+        }
+        text.push_str(
+            "[checks.positive_data_acceptance]\nexpected-statuses = [\"2xx\", 401, 403, 404, 409, 422]\n",
+        );
+        text
     }
 
     /// Tells it to stop; its end in order is part of what is looked at.
