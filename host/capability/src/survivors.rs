@@ -33,7 +33,7 @@ pub fn end(run: RunId) -> usize {
 
 /// The same for many runs at once: the table of processes is gone through once for all of them.
 pub fn end_all(runs: &[RunId]) -> usize {
-    let marks: Vec<Vec<u8>> = runs.iter().map(|run| format!("{RUN_VARIABLE}={run}").into_bytes()).collect();
+    let marks = marks_of(runs);
     let ours = |pid: Pid| is_adopted(pid) || bears(pid, &marks);
     let begun = Instant::now();
     let mut empty = 0;
@@ -65,10 +65,14 @@ pub fn clear_ended() -> usize {
     processes().filter(|&pid| reap(pid)).count()
 }
 
-/// How many processes bear the mark of `run`. Ends nobody.
-pub fn count(run: RunId) -> usize {
-    let mark = [format!("{RUN_VARIABLE}={run}").into_bytes()];
-    processes().filter(|&pid| bears(pid, &mark)).count()
+/// How many processes bear the mark of one of these runs. Ends nobody.
+pub fn count(runs: &[RunId]) -> usize {
+    let marks = marks_of(runs);
+    processes().filter(|&pid| bears(pid, &marks)).count()
+}
+
+fn marks_of(runs: &[RunId]) -> Vec<Vec<u8>> {
+    runs.iter().map(|run| format!("{RUN_VARIABLE}={run}").into_bytes()).collect()
 }
 
 /// Everyone.

@@ -97,10 +97,9 @@ pub(crate) async fn release(
     if unresolved > 0 {
         hold(store, key, &lease, job.as_ref(), unresolved).await?;
     }
-    let left = match job.as_ref().and_then(run_of) {
-        Some(run) => end_work(run, patience).await,
-        None => 0,
-    };
+    // The processes of an effect bear its own id.
+    let effects = released.unresolved.iter().map(|effect| RunId::new(effect.uuid()));
+    let left = end_work(job.as_ref().and_then(run_of).into_iter().chain(effects).collect(), patience).await;
     Ok(Freed { lease, forced: true, epoch: released.epoch, unresolved, left })
 }
 
@@ -138,11 +137,11 @@ fn run_of(job: &Job) -> Option<RunId> {
 }
 
 /// Waits until the owner has ended what it ran, and does it after a while. Gives how many processes are left.
-async fn end_work(run: RunId, patience: Duration) -> usize {
+async fn end_work(runs: Vec<RunId>, patience: Duration) -> usize {
     let by_itself = patience.min(BY_ITSELF);
     let begun = tokio::time::Instant::now();
     loop {
-        if count(run).await == 0 {
+        if count(runs.clone()).await == 0 {
             return 0;
         }
         if begun.elapsed() >= by_itself {
@@ -151,9 +150,9 @@ async fn end_work(run: RunId, patience: Duration) -> usize {
         tokio::time::sleep(AGAIN).await;
     }
     // It is fenced, so nothing that it could still find out is worth anything.
-    tokio::task::spawn_blocking(move || survivors::end(run)).await.unwrap_or(1)
+    tokio::task::spawn_blocking(move || survivors::end_all(&runs)).await.unwrap_or(1)
 }
 
-async fn count(run: RunId) -> usize {
-    tokio::task::spawn_blocking(move || survivors::count(run)).await.unwrap_or(0)
+async fn count(runs: Vec<RunId>) -> usize {
+    tokio::task::spawn_blocking(move || survivors::count(&runs)).await.unwrap_or(0)
 }

@@ -98,6 +98,7 @@ pub(super) async fn list(
         // One more than is wanted tells whether there is a next page.
         limit: limit + 1,
         after: query.after.as_deref().map(cursor).transpose()?,
+        ..TaskFilter::default()
     };
     let mut tasks = api.store().tasks(filter).await?;
     let more = tasks.len() > limit as usize;
