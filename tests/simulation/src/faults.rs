@@ -39,7 +39,7 @@ impl History {
                 (4, Fault::StopForAWhile),
                 (1, Fault::EndInOrder),
                 (3, Fault::Start),
-                (2, Fault::SetTheClock),
+                (3, Fault::SetTheClock),
                 (4, Fault::Push),
                 (1, Fault::Signal),
                 (8, Fault::Person),
@@ -99,7 +99,8 @@ impl History {
 
     fn restart_later(&mut self) {
         let mut world = self.sim.world();
-        let at = world.elapsed + world.chance.between(0, 60_000);
+        let longest = world.chance.of(&[2_000, 60_000]);
+        let at = world.elapsed + world.chance.between(0, longest);
         drop(world);
         self.restarts.push(at);
     }
@@ -135,7 +136,7 @@ impl History {
 
     fn set_the_clock(&mut self) {
         let mut world = self.sim.world();
-        let span = world.chance.weighed(&[(2, 5_000), (2, 120_000), (1, 3_600_000)]);
+        let span = world.chance.weighed(&[(1, 5_000), (2, 120_000), (1, 3_600_000)]);
         let by = i64::try_from(world.chance.between(0, 2 * span)).unwrap() - i64::try_from(span).unwrap();
         world.skew += by;
         world.say(|| format!("sets the clock by {}s", by / 1_000));

@@ -129,7 +129,7 @@ impl History {
 
     pub(crate) fn host(&self, instance: InstanceId) -> Host {
         let (sim, store) = (self.sim.clone(), Arc::clone(&self.store));
-        Host { sim, store, pipeline: Arc::clone(&self.pipeline), instance }
+        Host { sim, store, pipeline: Arc::clone(&self.pipeline), instance, first_seen: Arc::default() }
     }
 
     /// A few tasks, and a few hosts.

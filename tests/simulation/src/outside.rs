@@ -142,7 +142,7 @@ pub(crate) async fn ask(sim: &Sim, request: Request) -> Option<Reply> {
     let (number, delay, lost) = {
         let mut world = sim.world();
         look_at_who_asks(&mut world, &request);
-        let delays = [(6, 0), (3, 2_000), (1, TIME_OUT - 1)];
+        let delays = [(4, 0), (3, 2_000), (3, TIME_OUT - 1)];
         let longest = world.chance.weighed(&delays);
         let delay = world.chance.between(0, longest);
         world.outside.requests += 1;

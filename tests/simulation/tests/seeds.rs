@@ -9,6 +9,30 @@ use stagewright_simulation::{Options, Report, run};
 /// How many seeds are lived through; `SIM_SEEDS` says otherwise.
 const SEEDS: u64 = 2_000;
 
+/// What the seeds have to come to. Where nothing happens nothing can go wrong.
+const REACHED: [&str; 20] = [
+    "a former owner acts",
+    "a host ended in order",
+    "a job was taken from the dead",
+    "a lease was forced",
+    "a lease was taken from the dead",
+    "a person moved a task",
+    "a person said what was true",
+    "a process was stopped and went on",
+    "a push led back or restarted",
+    "a run was too old",
+    "a stage was not written after its effects",
+    "a target knew it again",
+    "a target refused another head",
+    "a task was held under a conclusion",
+    "a transition with effects was completed",
+    "an answer was lost",
+    "an effect waited for its request",
+    "an effect was left unresolved",
+    "read back: absent",
+    "read back: done",
+];
+
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number")))
 }
@@ -68,5 +92,9 @@ fn nothing_that_must_never_happen_does() {
     }
     for (what, times) in &seen {
         println!("{times:>8}  {what}");
+    }
+    if seeds >= SEEDS {
+        let missed: Vec<_> = REACHED.iter().filter(|what| !seen.contains_key(*what)).collect();
+        assert!(missed.is_empty(), "no seed comes to what the simulation is for: {missed:?}");
     }
 }

@@ -4,15 +4,14 @@
 //! (daemon: `actor/finalizer.rs`, `transition.rs`).
 
 use serde_json::json;
-use stagewright_engine::effect::{
-    Acted, EffectClass, NextStep, Standing, Then, after_act, next_step, put_off,
-};
+use stagewright_engine::effect::{Acted, EffectClass, NextStep, Standing, Then, after_act, next_step};
 use stagewright_engine::identity::JobId;
 use stagewright_engine::job::Job;
 use stagewright_engine::lease::{Lease, Liveness, liveness};
 use stagewright_engine::name::EffectName;
 use stagewright_engine::outcome::Fault;
 use stagewright_engine::task::Task;
+use stagewright_engine::time::Span;
 use stagewright_engine::transition::after_finish;
 use stagewright_store::request::conclusion::Ownership;
 use stagewright_store::request::effect::{
@@ -161,7 +160,8 @@ impl Region<'_> {
             },
             NextStep::Wait => {
                 host.sim.saw("an effect waited for its request");
-                return Some(put_off(fault("under-way"), self.job.deferrals, &budget(), host.now()));
+                let until = host.now().plus(Span::from_millis(TIME_OUT));
+                return Some(Then::Defer { until, fault: fault("under-way") });
             }
             NextStep::AskAPerson => return self.ask_a_person(&record).await,
         }
@@ -202,7 +202,11 @@ impl Region<'_> {
                     true => Liveness::Dead,
                     false => liveness(self.host.sim.probe(record.owner).0),
                 };
-                let request_over = self.host.now().since(record.intended).as_millis() > TIME_OUT;
+                // Not since the intent: its owner may have been stopped before it asked. And not by the wall clock, which
+                // may have been set. A dead owner asks for nothing, so its last request is over by then.
+                let elapsed = self.host.sim.world().elapsed;
+                let mut first_seen = self.host.first_seen.lock().unwrap();
+                let request_over = elapsed - *first_seen.entry(record.id).or_insert(elapsed) > TIME_OUT;
                 Standing::Open { owner, request_over }
             }
         }

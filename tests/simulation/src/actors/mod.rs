@@ -17,7 +17,8 @@ pub(crate) mod reaper;
 pub(crate) mod reconciler;
 pub(crate) mod worker;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use stagewright_engine::budget::DeferralBudget;
 use stagewright_engine::identity::InstanceId;
@@ -27,6 +28,7 @@ use stagewright_engine::pipeline::Pipeline;
 use stagewright_engine::task::{Hold, Task};
 use stagewright_engine::time::Timestamp;
 use stagewright_store::Store;
+use stagewright_store::request::effect::EffectId;
 
 use crate::world::{Role, Sim};
 
@@ -37,6 +39,8 @@ pub(crate) struct Host {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) instance: InstanceId,
+    /// When this process first saw an effect that a dead owner has left open, by the clock that only goes on.
+    pub(crate) first_seen: Arc<Mutex<BTreeMap<EffectId, u64>>>,
 }
 
 impl Host {
