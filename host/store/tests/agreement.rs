@@ -21,6 +21,7 @@ use stagewright_store::request::effect::{EffectEnding, EffectId, IntendAgain, Ne
 use stagewright_store::request::event::NewEvent;
 use stagewright_store::request::job::{Claim, ClaimNext, Deference, Due, Lane, Limits, NewJob};
 use stagewright_store::request::lease::{Fence, ForceRelease, LeaveRegion, Leaving, TakeLease};
+use stagewright_store::request::queue::{LiveFilter, LiveState};
 use stagewright_store::request::repo::NewRepo;
 use stagewright_store::request::run::{EndRun, RunEnding};
 use stagewright_store::request::task::{NewTask, ObserveHead, TaskFilter, TaskStateKind};
@@ -529,6 +530,15 @@ impl Asker {
             ..TaskFilter::default()
         };
         let _ = both!(self, tasks(filter));
+        let _ = both!(self, overview());
+        let _ = both!(self, held_by_fault());
+        let behind = LiveState::ALL[self.below(5)];
+        let live = LiveFilter {
+            state: self.of(&[None, None, Some(behind)]),
+            after: self.of(&[None, self.jobs.last().map(|job| (behind, *job))]),
+            limit: self.of(&[2, 9]),
+        };
+        let _ = both!(self, live_jobs(live));
         let _ = both!(self, instances());
         let _ = both!(self, repos());
         let _ = both!(self, leases());
@@ -542,6 +552,8 @@ impl Asker {
         self.compare("live_job", &one, &other);
         let (one, other) = (memory.effects(&key).await, sqlite.effects(&key).await);
         self.compare("effects", &one, &other);
+        let (one, other) = (memory.jobs_of(&key, 3).await, sqlite.jobs_of(&key, 3).await);
+        self.compare("jobs_of", &one, &other);
         let stage = StageName::new("testing").unwrap();
         let (one, other) = (memory.last_run(&key, &stage).await, sqlite.last_run(&key, &stage).await);
         self.compare("last_run", &one, &other);

@@ -10,6 +10,11 @@ macro_rules! store_around {
         #[async_trait::async_trait]
         impl stagewright_store::Store for $type {
             $($own)*
+
+            fn metrics(&self) -> stagewright_store::Metrics {
+                self.inner.metrics()
+            }
+
             $(
                 async fn $name(&self, $($arg: $of),*) -> $answer {
                     let asked = self.asked(|| {

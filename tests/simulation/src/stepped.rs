@@ -1,5 +1,6 @@
 //! The store as an actor meets it: each call is a step, before which anything may happen, and is looked at by the watch.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use stagewright_store::request::lease::{
     Fence, FenceRefused, ForceRelease, LeaseRefused, LeaveRefused, LeaveRegion, ReleaseRefused, Released,
     TakeLease,
 };
+use stagewright_store::request::queue::{EventCounts, LiveFilter, LiveJob, Overview};
 use stagewright_store::request::repo::{NewRepo, Repo};
 use stagewright_store::request::run::{Attachment, EndRefused, EndRun};
 use stagewright_store::request::task::{NewTask, ObserveHead, TaskFilter, TaskRefused};
@@ -170,6 +172,12 @@ store_around! {
         finished_jobs(now: Timestamp, limit: u32) -> Result<Vec<Job>, Error>;
         reclaim(task: &TaskKey, proof: &ProofOfDeath, now: Timestamp) -> Result<Epoch, ReleaseRefused>;
         requeue_from_dead(proof: &ProofOfDeath, now: Timestamp) -> Result<Recovered, Error>;
+        last_event() -> Result<u64, Error>;
+        event_counts(after: u64) -> Result<EventCounts, Error>;
+        overview() -> Result<Overview, Error>;
+        live_jobs(filter: LiveFilter) -> Result<Vec<LiveJob>, Error>;
+        jobs_of(task: &TaskKey, limit: u32) -> Result<Vec<Job>, Error>;
+        held_by_fault() -> Result<BTreeMap<String, u64>, Error>;
         events(after: u64, limit: u32) -> Result<Vec<Event>, Error>;
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! state    the maps, and the few changes that everything else is made of
-//! task job stage lease effect
+//! task job stage lease effect queue
 //!          the conditions of each change
 //! ```
 //!
@@ -12,6 +12,7 @@
 //!
 //! It refuses to keep anything: what is in it ends with its last handle.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -38,14 +39,16 @@ use crate::request::lease::{
     Fence, FenceRefused, ForceRelease, LeaseRefused, LeaveRefused, LeaveRegion, ReleaseRefused, Released,
     TakeLease,
 };
+use crate::request::queue::{EventCounts, LiveFilter, LiveJob, Overview};
 use crate::request::repo::{NewRepo, Repo};
 use crate::request::run::{Attachment, EndRefused, EndRun};
 use crate::request::task::{NewTask, ObserveHead, TaskFilter, TaskRefused};
-use crate::store::Store;
+use crate::store::{Metrics, Store};
 
 mod effect;
 mod job;
 mod lease;
+mod queue;
 mod stage;
 mod state;
 mod task;
@@ -288,5 +291,34 @@ impl Store for MemoryStore {
         let state = self.state();
         let later = state.events.iter().skip(usize::try_from(after).unwrap_or(usize::MAX));
         Ok(later.take(limit as usize).cloned().collect())
+    }
+
+    async fn last_event(&self) -> Result<u64, Error> {
+        Ok(self.state().events.last().map_or(0, |event| event.seq))
+    }
+
+    async fn event_counts(&self, after: u64) -> Result<EventCounts, Error> {
+        Ok(self.state().event_counts(after))
+    }
+
+    async fn overview(&self) -> Result<Overview, Error> {
+        Ok(self.state().overview())
+    }
+
+    async fn live_jobs(&self, filter: LiveFilter) -> Result<Vec<LiveJob>, Error> {
+        Ok(self.state().live_jobs(&filter))
+    }
+
+    async fn jobs_of(&self, task: &TaskKey, limit: u32) -> Result<Vec<Job>, Error> {
+        Ok(self.state().jobs_of(task, limit))
+    }
+
+    async fn held_by_fault(&self) -> Result<BTreeMap<String, u64>, Error> {
+        Ok(self.state().held_by_fault())
+    }
+
+    /// Nothing: there is no disk to write to.
+    fn metrics(&self) -> Metrics {
+        Metrics::default()
     }
 }

@@ -45,7 +45,7 @@ fn counts<K: Ord>(
 pub(super) fn overview(conn: &Connection) -> Step<Overview> {
     let task_state = |row: &Row<'_>| {
         let text: String = row.get(0)?;
-        Ok(TaskStateKind::ALL.into_iter().find(|kind| task::state_text(*kind) == text))
+        Ok(TaskStateKind::ALL.into_iter().find(|kind| kind.name() == text))
     };
     let job_state = |row: &Row<'_>| {
         let text: String = row.get(0)?;
