@@ -193,6 +193,7 @@ impl Worker {
         let run = run_of(claimed);
         let attachments = attachments(&ledger);
         let mut finished = false;
+        let mut held_since = None;
         let projected = artifact.as_ref().map(|made| made.artifact.clone());
         let written = match (&after, artifact) {
             (AfterRun::Move(to), Some(made)) if self.commits_reports || !to.effects.is_empty() => {
@@ -221,13 +222,33 @@ impl Worker {
                     outcome: outcome.clone(),
                     artifact: made.artifact,
                     verdict,
-                    ledger,
-                    attachments,
+                    ledger: ledger.clone(),
+                    attachments: attachments.clone(),
                     // No effects: nothing happens between taking the lease and the write.
                     change: self.stage_change(&claimed.task.key, to, ownership, &claimed.job.commit, now),
                 };
                 match self.store.conclude(conclusion).await {
                     Ok(_) => Ok(()),
+                    // Held, or ended, between the look and the write: what follows from that is the engine's to say.
+                    // Without a word the job would run on under nobody.
+                    Err(ConcludeRefused::NotActive(task)) => {
+                        let end = RunEnd { outcome: &outcome, gate: None, saw_work: ledger.shows_work() };
+                        let after =
+                            transition::after_run(&self.pipeline, &task, &claimed.job, end, &budget, now);
+                        let end = EndRun {
+                            job: claimed.job.id,
+                            run,
+                            epoch: claimed.epoch,
+                            outcome: outcome.clone(),
+                            ending: ending(&after),
+                            ledger,
+                            attachments,
+                            events: Vec::new(),
+                            now,
+                        };
+                        held_since = Some(after);
+                        self.end_run(end).await?
+                    }
                     Err(refused) if overtaken(&refused) => Err(Overtaken),
                     Err(refused) => return Err(refused.into()),
                 }
@@ -250,6 +271,7 @@ impl Worker {
         let artifact = projected.and_then(|artifact| self.project(claimed, &artifact));
         let task = self.store.task(&claimed.task.key).await?.unwrap_or(task);
         let overtaken = written.is_err();
+        let after = held_since.unwrap_or(after);
         Ok(Worked { outcome, after, task, artifact, overtaken, finished: finished && !overtaken })
     }
 
