@@ -72,6 +72,12 @@ async fn overdue(worker: &Worker, now: Timestamp) -> Result<(), Error> {
 async fn reap_run(worker: &Worker, job: &Job, run: RunId, age: Span) -> Result<(), Error> {
     let now = clock::now();
     let Some(task) = worker.store.task(&job.task).await? else { return Ok(()) };
+    // The task first, then the job once more: what still runs now can't have come into a region under the epoch that was
+    // just seen. A job that has ended since it was listed has nothing to be fenced, and whoever has the task now must not be.
+    let still = worker.store.job(job.id).await?;
+    if still.is_none_or(|still| still.state != job.state) {
+        return Ok(());
+    }
     let reason = format!("its run is older than {age}");
     let fence = Fence { task: job.task.clone(), epoch: task.epoch, reason: reason.clone(), now };
     let epoch = match worker.store.fence(fence).await {
