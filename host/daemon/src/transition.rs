@@ -113,6 +113,10 @@ impl Worker {
         cancel: &Cancel,
     ) -> Result<Completed, Error> {
         let Some(task) = self.store.task(&job.task).await? else { return Ok(Completed::Stale) };
+        // The task first, then the job once more: what still is finished now can only be superseded by raising the epoch that
+        // was just seen, and then no lease is given. The job as it was listed may be stale under a newer epoch.
+        let Some(job) = self.store.job(job.id).await? else { return Ok(Completed::Stale) };
+        let job = &job;
         let Some(to) = transition::after_finish(&self.pipeline, &task, job, clock::now()) else {
             return Ok(Completed::Stale);
         };
