@@ -181,6 +181,7 @@ impl Host {
             // `run` does one stage only.
             next_job: NextJob::Leave,
             commits_reports: false,
+            first_seen: Default::default(),
         };
         Ok(Self { worker, repositories, taken_over, alive })
     }

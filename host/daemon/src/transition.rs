@@ -12,14 +12,16 @@
 //! is lost; a stage without all of its effects; a second act where the first may have taken place and its class does not
 //! allow it.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use stagewright_capability::Cancel;
 use stagewright_engine::budget::DeferralBudget;
 use stagewright_engine::effect::{self, Acted, EffectEnding, NextStep, Standing, Then};
-use stagewright_engine::identity::{InstanceId, TaskKey};
+use stagewright_engine::identity::{Epoch, InstanceId, TaskKey};
 use stagewright_engine::job::{Job, JobState};
 use stagewright_engine::lease::{Lease, Liveness};
 use stagewright_engine::name::{CommitId, WorkItem};
@@ -252,6 +254,31 @@ impl Worker {
 /// How many tasks on one branch are looked at.
 const MOST_ON_A_BRANCH: u32 = 10_000;
 
+/// What is known of earlier tries of an act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    /// There was none, or it certainly did nothing.
+    Nothing,
+    /// There was one, and nobody knows whether it did anything.
+    InDoubt,
+}
+
+/// When this process first saw acts that an owner who is gone has left open.
+///
+/// The time-out of a request counts from here, and by a clock that is never set. Not from its intent: the owner may have been
+/// stopped between that and the request. Who is gone asks for nothing any more, so a request that is not over by then does not
+/// exist. Forgotten with the process: then it is waited for once more.
+#[derive(Clone, Debug, Default)]
+pub struct FirstSeen(Arc<Mutex<BTreeMap<(EffectId, Epoch), Instant>>>);
+
+impl FirstSeen {
+    /// For how long the act has been known here to be open. Each try has an epoch of its own.
+    fn for_so_long(&self, record: &EffectRecord) -> Duration {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.entry((record.id, record.epoch)).or_insert_with(Instant::now).elapsed()
+    }
+}
+
 /// The side-effectful region of one task, entered.
 struct Region<'a> {
     worker: &'a Worker,
@@ -295,10 +322,16 @@ impl Region<'_> {
         crash::point("intended");
         match effect::next_step(effect.class, standing) {
             NextStep::GoOn => Ok(Ok(())),
-            NextStep::Act => self.act(effect, edge, &record).await,
-            NextStep::ActAgain => self.act_again(effect, edge, &record).await,
+            NextStep::Act => self.act(effect, edge, &record, Before::Nothing).await,
+            NextStep::ActAgain => {
+                let before = match standing {
+                    Standing::Open { .. } => Before::InDoubt,
+                    _ => Before::Nothing,
+                };
+                self.act_again(effect, edge, &record, before).await
+            }
             NextStep::Wait => {
-                let until = record.intended.plus(Span::from(effect.time)).plus(self.grace());
+                let until = clock::now().plus(Span::from(self.still_to_wait(effect, &record)));
                 let fault = Fault::new(
                     "effect-under-way",
                     format!("`{}` was begun by an owner that died; its time is not over yet", effect.name),
@@ -312,7 +345,7 @@ impl Region<'_> {
                         .settle(record.id, EffectEnding::Done(answer))
                         .await?
                         .map_or(Err(Left::Overtaken), Ok)),
-                    ReadBack::Absent => self.act_again(effect, edge, &record).await,
+                    ReadBack::Absent => self.act_again(effect, edge, &record, Before::Nothing).await,
                     ReadBack::Unknown(fault) => {
                         tracing::warn!(
                             effect = effect.name,
@@ -355,11 +388,16 @@ impl Region<'_> {
             Some((EffectEnding::Unresolved(_), _)) => Standing::Unresolved,
             None => Standing::Open {
                 owner: self.worker.liveness_of(record.owner).await?,
-                request_over: clock::now().since(record.intended)
-                    >= Span::from(effect.time).plus(self.grace()),
+                request_over: self.still_to_wait(effect, &record).is_zero(),
             },
         };
         Ok(Some((record, standing)))
+    }
+
+    /// How long a request may still be under way that an owner who is gone has left behind.
+    fn still_to_wait(&self, effect: &Effect, record: &EffectRecord) -> Duration {
+        let longest = effect.time.saturating_add(Duration::from(self.grace()));
+        longest.saturating_sub(self.worker.first_seen.for_so_long(record))
     }
 
     async fn act_again(
@@ -367,10 +405,11 @@ impl Region<'_> {
         effect: &Effect,
         edge: &Edge<'_>,
         record: &EffectRecord,
+        before: Before,
     ) -> Result<Result<(), Left>, Error> {
         let again = IntendAgain { id: record.id, lease: self.lease.clone(), now: clock::now() };
         match self.worker.store.intend_again(again).await {
-            Ok(record) => self.act(effect, edge, &record).await,
+            Ok(record) => self.act(effect, edge, &record, before).await,
             Err(IntendRefused::LeaseLost) => Ok(Err(Left::Overtaken)),
             Err(IntendRefused::Store(error)) => Err(error.into()),
             Err(refused) => Err(Error::Refused(refused.to_string())),
@@ -383,6 +422,7 @@ impl Region<'_> {
         effect: &Effect,
         edge: &Edge<'_>,
         record: &EffectRecord,
+        before: Before,
     ) -> Result<Result<(), Left>, Error> {
         if self.worker.store.lease(&self.task.key).await?.as_ref() != Some(self.lease) {
             return Ok(Err(Left::Overtaken));
@@ -397,7 +437,11 @@ impl Region<'_> {
             }
         }
         let after = effect::after_act(effect.class, acted, self.job.deferrals, &self.budget(), clock::now());
-        if let Some(ending) = after.settle
+        // That this try did nothing says nothing of the one before, whose end nobody knows: then the intent stays open.
+        let settle = after
+            .settle
+            .filter(|ending| before == Before::Nothing || !matches!(ending, EffectEnding::Failed(_)));
+        if let Some(ending) = settle
             && self.settle(record.id, ending).await?.is_none()
         {
             return Ok(Err(Left::Overtaken));

@@ -40,6 +40,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::installation::Installation;
 use crate::state::StateDir;
+use crate::transition::FirstSeen;
 
 /// How often a worker looks whether its job was overtaken.
 const LOOK: Duration = Duration::from_secs(1);
@@ -67,6 +68,8 @@ pub struct Worker {
     pub next_job: NextJob,
     /// Whether reports are committed to the task's branch before the stage is written (A3).
     pub commits_reports: bool,
+    /// Since when this process knows of effects that others have left open.
+    pub first_seen: FirstSeen,
 }
 
 /// Whether the job of the stage that follows is queued with the transition.
