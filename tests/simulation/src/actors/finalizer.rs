@@ -206,7 +206,8 @@ impl Region<'_> {
                 // may have been set. A dead owner asks for nothing, so its last request is over by then.
                 let elapsed = self.host.sim.world().elapsed;
                 let mut first_seen = self.host.first_seen.lock().unwrap();
-                let request_over = elapsed - *first_seen.entry(record.id).or_insert(elapsed) > TIME_OUT;
+                let request_over =
+                    elapsed - *first_seen.entry((record.id, record.epoch)).or_insert(elapsed) > TIME_OUT;
                 Standing::Open { owner, request_over }
             }
         }

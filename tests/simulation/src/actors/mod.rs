@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use stagewright_engine::budget::DeferralBudget;
-use stagewright_engine::identity::InstanceId;
+use stagewright_engine::identity::{Epoch, InstanceId};
 use stagewright_engine::instance::Instance;
 use stagewright_engine::outcome::Fault;
 use stagewright_engine::pipeline::Pipeline;
@@ -39,8 +39,9 @@ pub(crate) struct Host {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) instance: InstanceId,
-    /// When this process first saw an effect that a dead owner has left open, by the clock that only goes on.
-    pub(crate) first_seen: Arc<Mutex<BTreeMap<EffectId, u64>>>,
+    /// When this process first saw an act that a dead owner has left open, by the clock that only goes on (daemon:
+    /// `transition::FirstSeen`).
+    pub(crate) first_seen: Arc<Mutex<BTreeMap<(EffectId, Epoch), u64>>>,
 }
 
 impl Host {
