@@ -341,10 +341,9 @@ impl Region<'_> {
             NextStep::ReadBack => {
                 let (intent, tools) = (intent(&record, self.lease), self.tools());
                 match effect.read_back(edge, intent, tools).await {
-                    ReadBack::Happened(answer) => Ok(self
-                        .settle(record.id, EffectEnding::Done(answer))
-                        .await?
-                        .map_or(Err(Left::Overtaken), Ok)),
+                    ReadBack::Happened(answer) => {
+                        Ok(self.settle(record.id, EffectEnding::Done(answer)).await?.ok_or(Left::Overtaken))
+                    }
                     ReadBack::Absent => self.act_again(effect, edge, &record, Before::Nothing).await,
                     ReadBack::Unknown(fault) => {
                         tracing::warn!(
@@ -428,7 +427,8 @@ impl Region<'_> {
             return Ok(Err(Left::Overtaken));
         }
         crash::point("before-act");
-        let acted = effect.act(edge, intent(record, self.lease), self.tools()).await;
+        // Boxed: a command waits in many places, and nobody above should carry all of them.
+        let acted = Box::pin(effect.act(edge, intent(record, self.lease), self.tools())).await;
         crash::point("after-act");
         match &acted {
             Acted::Done(answer) => tracing::info!(effect = effect.name, answer, "done"),
