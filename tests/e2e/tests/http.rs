@@ -36,7 +36,7 @@ fn every_part_is_shown_without_a_token_on_loopback() {
     let status = daemon.get("/status").good();
     assert_eq!(
         (status["pid"].as_u64(), status["listen"].as_str()),
-        (Some(daemon.pid().into()), Some(daemon.address()))
+        (Some(daemon.id().into()), Some(daemon.address()))
     );
 
     let name = add(&host, &repo, "A-1");
@@ -147,7 +147,7 @@ fn every_error_is_problem_details() {
     assert_eq!(host.call(["task", "hold", "A-1", "--reason", "not now"]).exit, 0);
     let daemon = Daemon::start(&host, &[]);
     let task = format!("/tasks/{name}/A-1");
-    let post = |path: &str| daemon.request("POST", path).token(daemon.token());
+    let post = |path: &str| daemon.request("POST", path).token(&daemon.token());
     let json =
         |path: &str, body: &str| post(path).header("Content-Type", "application/json").body(body).send();
 
@@ -206,7 +206,7 @@ fn a_page_of_another_origin_or_under_another_name_gets_nothing() {
     let name = add(&host, &repo, "A-1");
     assert_eq!(host.call(["task", "hold", "A-1", "--reason", "not now"]).exit, 0);
     let daemon = Daemon::start(&host, &["--set", "http.hosts=wright.example"]);
-    let resume = daemon.request("POST", &format!("/tasks/{name}/A-1/resume")).token(daemon.token());
+    let resume = daemon.request("POST", &format!("/tasks/{name}/A-1/resume")).token(&daemon.token());
     for origin in ["https://evil.example", "null", "http://127.0.0.1:1"] {
         resume.clone().header("Origin", origin).send().refused(403, "foreign-origin");
     }
@@ -228,7 +228,7 @@ fn beyond_loopback_reading_needs_the_token_too() {
     let port = daemon.address().rsplit(':').next().unwrap();
     let ask = Request::new(&format!("127.0.0.1:{port}"), "GET", "/queue");
     ask.clone().send().refused(401, "token-missing");
-    ask.token(daemon.token()).send().good();
+    ask.token(&daemon.token()).send().good();
     let doctor = host.with("http.listen=0.0.0.0:0").call(["doctor", "--json"]);
     assert!(doctor.stdout.contains("\"http\"") && doctor.stdout.contains("warning"), "{doctor:#?}");
     daemon.stop();
@@ -361,13 +361,13 @@ fn a_lease_of_a_living_owner_is_taken_away_by_force_only_and_its_work_ends() {
     suite.wait_until_begun();
     lease_of_the_daemon(&host, &daemon, "A-1");
     let listed = daemon.get("/transition-lease").good();
-    assert_eq!(listed["leases"][0]["owner"]["pid"], daemon.pid(), "{listed}");
+    assert_eq!(listed["leases"][0]["owner"]["pid"], daemon.id(), "{listed}");
 
     daemon.post("/transition-lease/release?work_item=A-1", None).refused(409, "owner-alive");
     let refused = host.call(["lease", "release", "A-1"]);
     assert_eq!(refused.exit, 75, "{refused:#?}");
     assert!(
-        refused.stderr.contains("--force") && refused.stderr.contains(&daemon.pid().to_string()),
+        refused.stderr.contains("--force") && refused.stderr.contains(&daemon.id().to_string()),
         "{refused:#?}"
     );
     let still = daemon.get("/transition-lease").good();
