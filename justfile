@@ -32,6 +32,10 @@ build *ARGS:
 bench *NAMES:
     cargo xtask bench {{NAMES}}
 
+# Hold the running daemon's HTTP surface against its own document
+api:
+    cargo xtask api
+
 # Check which crate depends on which
 check-layers:
     cargo xtask check-layers

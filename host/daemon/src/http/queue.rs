@@ -1,9 +1,9 @@
 //! `GET /queue`: counts, live jobs page by page, and a block for each part that has something to say.
 //!
 //! Many look at it at once and again and again, so what all of them see is read once: a snapshot that is at most
-//! [`FRESH`] old, which whoever comes while it is read waits for. The first page is kept as the bytes of the answer.
+//! [`FRESH`] old. The first page is kept as the bytes of the answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use aide::OperationOutput;
@@ -19,7 +19,6 @@ use serde::{Deserialize, Serialize};
 use stagewright_engine::identity::JobId;
 use stagewright_store::request::queue::{LiveFilter, LiveJob, LiveState, Overview};
 use stagewright_store::request::task::TaskStateKind;
-use tokio::sync::Mutex;
 
 use super::Api;
 use super::input::{Limit, Query};
@@ -30,6 +29,8 @@ use crate::view::{JobView, LeaseView, Time};
 
 /// How old what is shown may be.
 const FRESH: Duration = Duration::from_millis(250);
+/// How old it is when the next one is read, if somebody looks.
+const EARLY: Duration = Duration::from_millis(100);
 
 /// Which live jobs are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -204,22 +205,49 @@ pub(super) struct Snapshot {
     json: Bytes,
 }
 
-/// The newest snapshot. Whoever finds it too old reads a new one; the others wait for that one.
+/// The newest snapshot. One at a time reads the next one: early enough, while many look, that nobody has to wait for it.
 #[derive(Default)]
-pub(super) struct Snapshots(Mutex<Option<(Instant, Arc<Snapshot>)>>);
+pub(super) struct Snapshots {
+    newest: Mutex<Option<(Instant, Arc<Snapshot>)>>,
+    reading: Arc<tokio::sync::Mutex<()>>,
+}
 
 impl Snapshots {
     pub(super) async fn get(&self, api: &Api) -> Result<Arc<Snapshot>, stagewright_store::Error> {
-        let mut newest = self.0.lock().await;
-        if let Some((read, snapshot)) = &*newest
-            && read.elapsed() < FRESH
+        if let Some((age, snapshot)) = self.newest()
+            && age < FRESH
         {
-            return Ok(Arc::clone(snapshot));
+            if age > EARLY
+                && let Ok(turn) = Arc::clone(&self.reading).try_lock_owned()
+            {
+                let api = api.clone();
+                tokio::spawn(async move {
+                    // In trouble, the next who asks is told of it.
+                    let _ = api.snapshots().read(&api).await;
+                    drop(turn);
+                });
+            }
+            return Ok(snapshot);
         }
+        let _turn = self.reading.lock().await;
+        match self.newest() {
+            // Somebody has read it while this one waited.
+            Some((age, snapshot)) if age < FRESH => Ok(snapshot),
+            _ => self.read(api).await,
+        }
+    }
+
+    /// Reads a new one. The caller's turn it has to be.
+    async fn read(&self, api: &Api) -> Result<Arc<Snapshot>, stagewright_store::Error> {
         let begun = Instant::now();
         let snapshot = Arc::new(Snapshot::read(api).await?);
-        *newest = Some((begun, Arc::clone(&snapshot)));
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some((begun, Arc::clone(&snapshot)));
         Ok(snapshot)
+    }
+
+    fn newest(&self) -> Option<(Duration, Arc<Snapshot>)> {
+        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.as_ref().map(|(read, snapshot)| (read.elapsed(), Arc::clone(snapshot)))
     }
 }
 
