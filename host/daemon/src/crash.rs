@@ -5,6 +5,16 @@
 //! destructor runs. `STAGEWRIGHT_STOP_AT` lets it stop there instead (SIGSTOP), like one whose machine was suspended, until it
 //! is continued. In a release build there is nothing of this.
 
+use stagewright_store::sqlite::Commit;
+
+/// One side of a COMMIT of the store has been reached.
+pub(crate) fn at_commit(side: Commit) {
+    point(match side {
+        Commit::Before => "before-commit",
+        Commit::After => "after-commit",
+    });
+}
+
 /// The point has been reached.
 #[cfg(not(debug_assertions))]
 pub(crate) const fn point(_name: &str) {}
@@ -39,6 +49,8 @@ pub(crate) fn point(name: &str) {
         if wanted.left.fetch_sub(1, Ordering::SeqCst) == 1 {
             // If it could not be sent, the test notices that nobody died or stopped.
             let _ = kill_process(getpid(), wanted.signal);
+            // The kernel may hand the signal to another thread first. This one does nothing more until it is hit, too.
+            std::thread::sleep(std::time::Duration::from_millis(200));
         }
     }
 }

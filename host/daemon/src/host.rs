@@ -20,6 +20,7 @@ use stagewright_store::{SqliteStore, Store};
 
 use crate::clock;
 use crate::config::Config;
+use crate::crash;
 use crate::installation::{self, Installation};
 use crate::instance::{self, Alive};
 use crate::recovery::{self, TakenOver};
@@ -141,7 +142,8 @@ pub fn repo_name(config: &Config, repo: &Path) -> Result<RepoName, InvalidName> 
 
 /// Opens the store in this file.
 pub async fn open_store(path: PathBuf) -> Result<Arc<dyn Store>, Error> {
-    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path, Options::default())).await;
+    let options = Options { at_commit: crash::at_commit, ..Options::default() };
+    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path, options)).await;
     let store = opened.map_err(|_| stagewright_store::Error::Closed)??;
     Ok(Arc::new(store))
 }

@@ -203,7 +203,8 @@ impl Worker {
             Ok(lease) => Ok(Ok(lease)),
             Err(LeaseRefused::Owned { .. } | LeaseRefused::RegionBusy { .. }) => Ok(Err(Completed::Busy)),
             Err(
-                LeaseRefused::StageMoved { .. }
+                LeaseRefused::NotActive
+                | LeaseRefused::StageMoved { .. }
                 | LeaseRefused::EpochMoved { .. }
                 | LeaseRefused::NoSuchTask(_),
             ) => Ok(Err(Completed::Stale)),
@@ -244,12 +245,24 @@ impl Worker {
         if owner == self.instance {
             return Ok(Liveness::Dead);
         }
-        let known = self.store.instances().await?;
-        // One that is retired has ended, in order or by proof.
-        let found = known.into_iter().find(|instance| instance.id == owner);
-        Ok(found.map_or(Liveness::Dead, |instance| recovery::liveness_of(&self.state, &instance)))
+        let begun = Instant::now();
+        loop {
+            let known = self.store.instances().await?;
+            // One that is retired has ended, in order or by proof.
+            let found = known.into_iter().find(|instance| instance.id == owner);
+            let liveness =
+                found.map_or(Liveness::Dead, |instance| recovery::liveness_of(&self.state, &instance));
+            // Its lock may be in the hands of whoever clears up after it: for a moment that looks like life.
+            if liveness == Liveness::Dead || begun.elapsed() >= CLEARED_UP {
+                return Ok(liveness);
+            }
+            tokio::time::sleep(CLEARED_UP / 20).await;
+        }
     }
 }
+
+/// How long it may take to clear up after a dead instance.
+const CLEARED_UP: Duration = Duration::from_secs(3);
 
 /// How many tasks on one branch are looked at.
 const MOST_ON_A_BRANCH: u32 = 10_000;

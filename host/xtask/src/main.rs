@@ -19,6 +19,7 @@ mod error;
 mod layers;
 mod place;
 mod setup;
+mod soak;
 mod step;
 mod test;
 mod workspace;
@@ -70,6 +71,15 @@ enum Task {
         /// The bars, such as B1; all if none is named
         names: Vec<String>,
     },
+    /// Kill the daemon again and again at its work, and count what was lost or done twice
+    Soak {
+        /// How many times it is killed
+        #[arg(long, default_value_t = 200)]
+        kills: u32,
+        /// Begins the row of random numbers; told at the start, so that a run can be had again
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Hold the running daemon's HTTP surface against its own document
     Api,
     /// Check which crate depends on which
@@ -106,6 +116,7 @@ fn perform(task: Task) -> Result<(), Error> {
         Task::Demo => demo::run(&workspace),
         Task::Test { quick, filter } => test::run(&workspace, &Selection { quick, filter }),
         Task::Bench { names } => bench::run(&workspace, &names),
+        Task::Soak { kills, seed } => soak::run(&workspace, kills, seed),
         Task::Api => api(&workspace),
         Task::CheckLayers => layers::run(&workspace),
     }

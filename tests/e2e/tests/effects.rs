@@ -268,8 +268,8 @@ fn an_owner_that_was_stopped_right_before_its_merge_wakes_up_and_merges_nothing_
     // Forced: what it had begun is unresolved, and a merge may be asked for again.
     let forced = world.host.call(["lease", "release", "A-1", "--force"]);
     assert_eq!(forced.exit, 0, "{forced:#?}");
-    let held = hear_held(&other);
-    assert_eq!(held["fault"]["code"], "effect-unresolved");
+    let held = world.host.task("A-1");
+    assert_eq!(held["hold"]["fault"]["code"], "effects-unresolved", "{held:#}");
     let id = world.effect("merge")["id"].as_str().unwrap().to_owned();
     assert_eq!(world.host.call(["effect", "settle", &id, "not-done"]).exit, 0);
     assert_eq!(world.host.call(["task", "resume", "A-1"]).exit, 0);

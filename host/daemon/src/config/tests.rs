@@ -155,12 +155,16 @@ fn a_relative_path_of_the_file_starts_at_the_files_folder() {
 #[test]
 fn every_declared_key_is_read_and_has_a_variable_of_its_own() {
     let sections = sections::all();
-    let config = load("[repos.shop]\n", &[]).unwrap();
+    let config = load("[repos.shop]\n[effects.merge]\ndoes = \"merge\"\n", &[]).unwrap();
     let read: BTreeSet<String> =
         config.shown().iter().map(|shown| shown.section.then(shown.key).to_string()).collect();
     let mut variables = BTreeSet::new();
     for section in &sections {
-        let name = if section.path.starts_with("repos") { "shop" } else { TEST_RUNNER };
+        let name = match section.path.split('.').next() {
+            Some("repos") => "shop",
+            Some("effects") => "merge",
+            _ => TEST_RUNNER,
+        };
         for key in &section.keys {
             let path = declare::KeyPath::of(section.path, Some(name)).then(key.name);
             assert!(read.contains(&path.to_string()), "{path} is declared and not read");

@@ -4,6 +4,7 @@ use serde_json::json;
 use stagewright_engine::identity::{Epoch, InstanceId, TaskKey};
 use stagewright_engine::job::{JobState, PutOff};
 use stagewright_engine::lease::Lease;
+use stagewright_engine::task::TaskState;
 use stagewright_engine::time::Timestamp;
 
 use super::state::{State, Subject};
@@ -36,6 +37,9 @@ impl State {
         }
         if task.stage != take.expected_stage {
             return Err(LeaseRefused::StageMoved { actual: task.stage.clone() });
+        }
+        if task.state != TaskState::Active {
+            return Err(LeaseRefused::NotActive);
         }
         if task.epoch != take.epoch {
             return Err(LeaseRefused::EpochMoved { actual: task.epoch });

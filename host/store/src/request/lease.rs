@@ -45,6 +45,9 @@ pub enum LeaseRefused {
         /// Since when.
         since: Timestamp,
     },
+    /// A person has the task, or it has ended: nothing is done for it.
+    #[error("the task is not active")]
+    NotActive,
     /// Somebody does effects of another task of the repository.
     #[error("instance {by} does effects of {task} since {}", since.as_millis())]
     RegionBusy {

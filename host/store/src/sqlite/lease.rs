@@ -6,6 +6,7 @@ use stagewright_engine::identity::{Epoch, InstanceId, TaskKey};
 use stagewright_engine::job::JobState;
 use stagewright_engine::lease::Lease;
 use stagewright_engine::name::RepoName;
+use stagewright_engine::task::TaskState;
 use stagewright_engine::time::Timestamp;
 
 use super::failure::{Failure, Step};
@@ -86,6 +87,9 @@ pub(super) fn take(batch: &mut Batch<'_>, take: &TakeLease) -> Step<Lease, Lease
     }
     if found.task.stage != take.expected_stage {
         return refused(LeaseRefused::StageMoved { actual: found.task.stage });
+    }
+    if found.task.state != TaskState::Active {
+        return refused(LeaseRefused::NotActive);
     }
     if found.task.epoch != take.epoch {
         return refused(LeaseRefused::EpochMoved { actual: found.task.epoch });

@@ -64,7 +64,7 @@ mod stage;
 mod task;
 mod writer;
 
-pub use open::{OpenError, Options};
+pub use open::{Commit, OpenError, Options};
 
 use readers::Readers;
 use writer::Writer;
@@ -88,7 +88,7 @@ impl SqliteStore {
         let readers = Readers::new(opened.path.clone(), options.readers, options.busy);
         let (again, busy) = (opened.path.clone(), options.busy);
         let reopen = Box::new(move || open::connect(&again, busy));
-        let writer = Writer::start(opened.conn, reopen, busy, opened.lock)
+        let writer = Writer::start(opened.conn, reopen, busy, opened.lock, options.at_commit)
             .map_err(|source| OpenError::Inaccessible { path: opened.path, source })?;
         Ok(Self { writer, readers })
     }

@@ -39,11 +39,27 @@ pub struct Options {
     pub migration_wait: Duration,
     /// How many reading connections there are at most.
     pub readers: usize,
+    /// Called around every COMMIT, on the writing thread: for tests that end the process right there (R1).
+    pub at_commit: fn(Commit),
+}
+
+/// The two sides of a COMMIT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Commit {
+    /// Everything is written; nothing of it is durable.
+    Before,
+    /// It is durable; nobody has been told.
+    After,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { busy: Duration::from_secs(10), migration_wait: Duration::from_secs(3), readers: 4 }
+        Self {
+            busy: Duration::from_secs(10),
+            migration_wait: Duration::from_secs(3),
+            readers: 4,
+            at_commit: |_| {},
+        }
     }
 }
 

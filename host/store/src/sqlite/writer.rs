@@ -26,6 +26,7 @@ use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::failure::{Failure, Step, translate};
+use super::open::Commit;
 use crate::error::Error;
 use crate::store::Metrics;
 
@@ -132,13 +133,20 @@ impl Writer {
         reopen: Reopen,
         busy: Duration,
         keep: impl Send + 'static,
+        at_commit: fn(Commit),
     ) -> std::io::Result<Self> {
         let (commands, waiting) = mpsc::channel(QUEUE);
         let counters = Arc::new(Counters::default());
         let shared = Arc::clone(&counters);
         std::thread::Builder::new().name("store-writer".into()).spawn(move || {
-            let mut thread =
-                Thread { conn: Some(conn), reopen, busy, counters: shared, numbers: Numbers::new() };
+            let mut thread = Thread {
+                conn: Some(conn),
+                reopen,
+                busy,
+                counters: shared,
+                numbers: Numbers::new(),
+                at_commit,
+            };
             thread.serve(waiting);
             drop(thread);
             drop(keep);
@@ -178,6 +186,7 @@ struct Thread {
     busy: Duration,
     counters: Arc<Counters>,
     numbers: Numbers,
+    at_commit: fn(Commit),
 }
 
 /// What a batch came to before its commit.
@@ -248,8 +257,10 @@ impl Thread {
 
     fn commit(&mut self, conn: Connection, number: i64, last_event: Option<i64>, answered: Commands) {
         let commands = answered.len() as u64;
+        (self.at_commit)(Commit::Before);
         match conn.execute_batch("COMMIT") {
             Ok(()) => {
+                (self.at_commit)(Commit::After);
                 self.conn = Some(conn);
                 self.counters.commits.fetch_add(1, Ordering::Relaxed);
                 self.counters.commands.fetch_add(commands, Ordering::Relaxed);

@@ -138,6 +138,15 @@ pub async fn one_task_of_a_repository_is_in_a_region_with_effects(place: &dyn Pl
     world.store.take_lease(second).await.unwrap();
 }
 
+pub async fn nobody_enters_the_region_of_a_held_task(place: &dyn Place) {
+    let world = World::new(place).await;
+    let task = world.store.hold_task(&world.task, world.hold(), world.now()).await.unwrap();
+    let refused = world.store.take_lease(world.take_lease(world.me, task.epoch)).await;
+    assert_eq!(refused, Err(LeaseRefused::NotActive));
+    world.store.resume_task(&world.task, world.now()).await.unwrap();
+    world.lease().await;
+}
+
 pub async fn without_deference_a_lease_is_taken_over_and_its_owner_fenced(place: &dyn Place) {
     let world = World::new(place).await;
     let lease = world.lease().await;

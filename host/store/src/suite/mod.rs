@@ -88,6 +88,7 @@ macro_rules! store_suite {
                 nobody_claims_a_job_while_somebody_is_in_the_region
                 without_deference_a_claim_fences_whoever_is_in_the_region
                 one_task_of_a_repository_is_in_a_region_with_effects
+                nobody_enters_the_region_of_a_held_task
                 without_deference_a_lease_is_taken_over_and_its_owner_fenced
                 a_transition_that_is_put_off_is_found_again_when_it_is_due
                 a_held_transition_goes_on_when_the_hold_is_taken_off

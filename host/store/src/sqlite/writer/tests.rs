@@ -19,6 +19,7 @@ fn place() -> Place {
         busy: Duration::from_secs(1),
         counters: Arc::default(),
         numbers: Numbers::new(),
+        at_commit: |_| {},
     };
     Place { _folder: folder, thread, conn: opened.conn }
 }
