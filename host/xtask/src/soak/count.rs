@@ -37,6 +37,9 @@ impl fmt::Display for Count {
     }
 }
 
+/// The one thing that is counted and no effect.
+const STAGE: &str = "stage-written";
+
 /// Counts.
 pub(super) fn count(world: &World) -> Result<Count, Error> {
     let mut count = Count { kills: world.all_kills(), tasks: world.tasks(), ..Count::default() };
@@ -57,15 +60,11 @@ pub(super) fn count(world: &World) -> Result<Count, Error> {
     let merges = command::read("reading the merges", &mut log)?;
     let merged = merges.lines().filter_map(|line| line.strip_prefix("Merge ")?.split(' ').next());
     once_each(&mut count, "merge", &keys, merged);
-    // Each task goes from testing to releasing to done: two writes of its stage, and no third.
+    // Each task goes from testing to done: one write of its stage, and no second.
     let writes = stage_writes(world)?;
-    once_each(&mut count, "stage-written", &twice(&keys), writes.iter().map(String::as_str));
+    once_each(&mut count, STAGE, &keys, writes.iter().map(String::as_str));
     count.surviving = survivors(world);
     Ok(count)
-}
-
-fn twice(keys: &[String]) -> Vec<String> {
-    keys.iter().flat_map(|key| [format!("{key} releasing"), format!("{key} done")]).collect()
 }
 
 /// What should be there once for each key: more is a duplicate, none is lost.
@@ -86,16 +85,16 @@ fn once_each<'a>(count: &mut Count, what: &str, keys: &[String], found: impl Ite
                 count.duplicates += more - 1;
             }
         }
-        count.effects += u32::from(what != "stage-written");
+        count.effects += u32::from(what != STAGE);
     }
 }
 
-/// Every write of a stage, as `<work item> <stage>`, from the audit trail.
+/// The work item of every write of a stage, from the audit trail.
 fn stage_writes(world: &World) -> Result<Vec<String>, Error> {
-    const SCRIPT: &str = "import json, sqlite3, sys\n\
-        rows = sqlite3.connect(sys.argv[1]).execute(\"SELECT work_item, detail FROM events JOIN tasks ON tasks.id = events.task \
+    const SCRIPT: &str = "import sqlite3, sys\n\
+        rows = sqlite3.connect(sys.argv[1]).execute(\"SELECT work_item FROM events JOIN tasks ON tasks.id = events.task \
         WHERE kind = 'stage-written'\")\n\
-        for item, detail in rows:\n    print(item, json.loads(detail)['to'])\n";
+        print(*(item for item, in rows), sep='\\n')\n";
     let mut python = Command::new("python3");
     python.args(["-c", SCRIPT]).arg(world.state().join("store.sqlite3"));
     Ok(command::read("reading the audit trail", &mut python)?.lines().map(str::to_owned).collect())

@@ -35,7 +35,7 @@ const POINTS: [&str; 8] = [
     "before-stage",
 ];
 /// How long a daemon may live that has not come to its point.
-const LONGEST: Duration = Duration::from_secs(3);
+const LONGEST: Duration = Duration::from_millis(2_500);
 /// How many tasks are under way at least while there are kills to come.
 const AT_LEAST: usize = 6;
 /// How long the last daemon may take for what is left. A safety net.
@@ -57,19 +57,21 @@ pub(crate) fn kill(workspace: &Workspace, kills: u32, seed: Option<u64>) -> Resu
     let begun = Instant::now();
     let mut told = Instant::now();
     for round in 0..kills {
-        while world.under_way()? < AT_LEAST {
-            world.add_task()?;
+        if round % 4 == 0 {
+            for _ in world.under_way()?..AT_LEAST {
+                world.add_task()?;
+            }
         }
         let point = dice.one_of_or_none(&POINTS).map(|point| {
-            // A transition has four effects; a daemon's life has some dozens of commits.
-            let most = if point.ends_with("commit") { 60 } else { 8 };
+            // A transition has five effects; a daemon's life has some dozens of commits.
+            let most = if point.ends_with("commit") { 40 } else { 7 };
             format!("{point}:{}", 1 + dice.below(most))
         });
         let mut daemon = Daemon::start(&world, point.as_deref())?;
-        let limit = if point.is_some() { LONGEST } else { Duration::from_millis(dice.below(2_000)) };
-        daemon.die_within(limit)?;
-        world.killed(point.as_deref());
-        if dice.below(3) == 0 {
+        let limit = if point.is_some() { LONGEST } else { Duration::from_millis(200 + dice.below(1_800)) };
+        let at_its_point = daemon.die_within(limit)?;
+        world.killed(point.as_deref().filter(|_| at_its_point));
+        if dice.below(6) == 0 {
             world.person()?;
         }
         if told.elapsed() > Duration::from_secs(10) {

@@ -17,25 +17,16 @@ use crate::workspace::{Profile, Workspace};
 /// How soon it is looked again whether a daemon has died.
 const AGAIN: Duration = Duration::from_millis(5);
 
-/// Two stages with effects of every class between them and behind them.
+/// A stage with effects of every class behind it.
 const PIPELINE: &str = r#"
 [[stage]]
 name = "testing"
 producer = "test-runner"
 gate = "check_tests_passed"
 artifact = "13-test-report.md"
-on_pass = "releasing"
-on_fail = "testing"
-effects = ["keyed", "observable"]
-
-[[stage]]
-name = "releasing"
-producer = "test-runner"
-gate = "check_tests_passed"
-artifact = "14-release-report.md"
 on_pass = "done"
-on_fail = "releasing"
-effects = ["blind", "merge"]
+on_fail = "testing"
+effects = ["keyed", "observable", "blind", "merge"]
 
 [[stage]]
 name = "done"
@@ -263,13 +254,13 @@ impl Daemon {
         Ok(Self { process })
     }
 
-    /// Waits until it has killed itself, or kills it when its time is over.
-    pub(super) fn die_within(&mut self, limit: Duration) -> Result<(), Error> {
+    /// Waits until it has killed itself, or kills it when its time is over. Whether it came to its point.
+    pub(super) fn die_within(&mut self, limit: Duration) -> Result<bool, Error> {
         let begun = Instant::now();
         loop {
             let ended = self.process.try_wait().map_err(Error::file("the daemon"))?;
             match ended {
-                Some(status) if status.signal() == Some(9) => return Ok(()),
+                Some(status) if status.signal() == Some(9) => return Ok(true),
                 Some(status) => {
                     let what = format!(
                         "the daemon ended by itself ({status}); what it said is in the soak folder's daemon.log"
@@ -279,7 +270,7 @@ impl Daemon {
                 None if begun.elapsed() >= limit => {
                     self.process.kill().map_err(Error::file("the daemon"))?;
                     self.process.wait().map_err(Error::file("the daemon"))?;
-                    return Ok(());
+                    return Ok(false);
                 }
                 None => thread::sleep(AGAIN),
             }

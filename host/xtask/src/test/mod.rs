@@ -15,7 +15,10 @@ use crate::command;
 use crate::error::Error;
 use crate::step::{say, step};
 use crate::workspace::{Profile, Workspace};
-use crate::{build, layers, setup};
+use crate::{build, layers, setup, soak};
+
+/// How many times the daemon is killed at its work (R1). `cargo xtask soak` does more.
+const KILLS: u32 = 200;
 
 /// What one run of the task found.
 #[derive(Default)]
@@ -90,6 +93,10 @@ pub(crate) fn run(workspace: &Workspace, selection: &Selection) -> Result<(), Er
                 Err(error) => report.note("the HTTP surface against its document", Err(error)),
             }
         }
+    }
+    if !only_tests && !selection.quick && is_built {
+        let kills = step("kills of the daemon at its work", || soak::kill(workspace, KILLS, None));
+        report.note("kills of the daemon at its work", kills);
     }
     close(&report, start)
 }
