@@ -40,6 +40,7 @@ const GUESTS: &[Guest] = &[
     Guest { package: "stagewright-hostile", makes: Makes::ForTests("hostile") },
     Guest { package: "stagewright-bench-returns", makes: Makes::ForTests("bench") },
     Guest { package: "stagewright-bench-starts-true", makes: Makes::ForTests("bench") },
+    Guest { package: "stagewright-bench-waits", makes: Makes::ForTests("bench") },
 ];
 
 /// Builds all of them and installs the producers beside the programs of `profile`, and of every profile that was

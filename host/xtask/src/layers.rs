@@ -44,6 +44,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer { package: "stagewright-bench-returns", ours: &["stagewright-sdk"] },
     Layer { package: "stagewright-bench-starts-true", ours: &["stagewright-sdk"] },
+    Layer { package: "stagewright-bench-waits", ours: &["stagewright-sdk"] },
     Layer { package: "xtask", ours: &[] },
     Layer { package: "xtask-componentize", ours: &[] },
 ];
