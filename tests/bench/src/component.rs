@@ -20,8 +20,13 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Loads `<folder>/<name>.wasm`.
     pub(crate) fn new(folder: &Path, name: &str) -> Result<Self, Failed> {
+        Self::with_room(folder, name, 100)
+    }
+
+    /// The same with room for so many runs at once.
+    pub(crate) fn with_room(folder: &Path, name: &str, max_runs: u32) -> Result<Self, Failed> {
         let cache = tempfile::tempdir()?;
-        let config = Config { cache: cache.path().to_owned(), compiler: Compiler::InProcess, max_runs: 100 };
+        let config = Config { cache: cache.path().to_owned(), compiler: Compiler::InProcess, max_runs };
         let producer = Sandbox::new(config)?.load(name, &folder.join(name).with_extension("wasm"), None)?;
         Ok(Self { producer, _cache: cache })
     }

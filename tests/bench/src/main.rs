@@ -2,25 +2,34 @@
 //!
 //! Each bar is a module: what is measured, and beside it the barest thing that does the same. Both alternate in one
 //! process on one machine, so that a ratio means something although the machine has other things to do. It prints one
-//! JSON object a bar.
+//! JSON object a row of the table.
 //!
 //! It refuses to judge a build: no test fails because of what it finds.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its answer is what it prints")]
 
+mod claims;
+mod clock;
 mod component;
+mod crowd;
+mod daemon;
+mod filled;
+mod http;
 mod instance;
 mod measure;
 mod process;
+mod recovery;
+mod start;
 mod suite;
 mod transition;
+mod watchers;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::measure::{Bar, Failed};
+use crate::measure::{Failed, Row};
 
 /// What a bar may use.
 #[derive(Debug, Parser)]
@@ -50,7 +59,7 @@ impl Setting {
 }
 
 /// The bars, in the order in which they are measured.
-const BARS: [&str; 5] = ["B1", "B2", "B3", "B4", "B10"];
+const BARS: [&str; 10] = ["B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "B10"];
 
 fn main() -> ExitCode {
     let setting = Setting::parse();
@@ -72,7 +81,7 @@ fn main() -> ExitCode {
     for bar in BARS.into_iter().filter(wanted) {
         eprintln!("    measuring {bar}");
         match runtime.block_on(measured(bar, &setting)) {
-            Ok(bar) => println!("{}", bar.json()),
+            Ok(rows) => rows.iter().for_each(|row| println!("{}", row.json())),
             Err(error) => {
                 eprintln!("{bar} could not be measured: {error}");
                 code = ExitCode::FAILURE;
@@ -82,12 +91,18 @@ fn main() -> ExitCode {
     code
 }
 
-async fn measured(bar: &str, setting: &Setting) -> Result<Bar, Failed> {
-    match bar {
+async fn measured(bar: &str, setting: &Setting) -> Result<Vec<Row>, Failed> {
+    let one = match bar {
         "B1" => instance::measure(setting).await,
         "B2" => transition::one_by_one(setting).await,
         "B3" => transition::at_once(setting).await,
         "B4" => process::measure(setting).await,
+        "B5" => return crowd::measure(setting).await,
+        "B6" => return claims::measure(setting).await,
+        "B7" => return start::measure(setting).await,
+        "B8" => return watchers::measure(setting).await,
+        "B9" => return recovery::measure(setting).await,
         _ => suite::measure(setting),
-    }
+    };
+    Ok(vec![one?.into()])
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Why a bar could not be measured, in words.
 pub(crate) type Failed = Box<dyn std::error::Error + Send + Sync>;
@@ -24,19 +24,71 @@ pub(crate) struct Bar {
     pub(crate) times: Times,
 }
 
-impl Bar {
-    /// For `cargo xtask bench`; times in microseconds.
-    pub(crate) fn json(&self) -> Value {
-        let micros = |time: Duration| time.as_secs_f64() * 1e6;
+impl From<Bar> for Row {
+    fn from(bar: Bar) -> Self {
+        Self {
+            bar: bar.name,
+            what: bar.what.to_owned(),
+            value: Value::Time(bar.times.ours),
+            bare: Some((bar.bare, Value::Time(bar.times.bare))),
+            ratio: Some(bar.ratio),
+            limit: bar.limit.map(Value::Time),
+        }
+    }
+}
+
+/// Something measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Value {
+    Time(Duration),
+    /// In bytes.
+    Memory(u64),
+    /// Of one processor core.
+    Share(f64),
+}
+
+impl Value {
+    /// Its unit and its number: microseconds, bytes, a part of one.
+    fn number(self) -> (&'static str, f64) {
+        match self {
+            Self::Time(time) => ("time", time.as_secs_f64() * 1e6),
+            // No process has so many bytes that this would lose one.
+            Self::Memory(bytes) => ("memory", bytes as f64),
+            Self::Share(share) => ("share", share),
+        }
+    }
+}
+
+/// One line of the table. Most bars have one; some measure several things at once.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Row {
+    /// `B1` and so on.
+    pub(crate) bar: &'static str,
+    /// What was measured.
+    pub(crate) what: String,
+    /// What came of it.
+    pub(crate) value: Value,
+    /// The barest thing that does the same, where there is one.
+    pub(crate) bare: Option<(&'static str, Value)>,
+    /// The largest ratio of the two that is good.
+    pub(crate) ratio: Option<f64>,
+    /// The largest value that is good on the machine that the bars were set for.
+    pub(crate) limit: Option<Value>,
+}
+
+impl Row {
+    /// For `cargo xtask bench`.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        let (unit, value) = self.value.number();
+        let number = |value: Value| value.number().1;
         json!({
-            "bar": self.name,
+            "bar": self.bar,
             "what": self.what,
-            "bare": self.bare,
-            "value_us": micros(self.times.ours),
-            "bare_us": micros(self.times.bare),
+            "unit": unit,
+            "value": value,
+            "bare": self.bare.map(|(what, value)| json!({ "what": what, "value": number(value) })),
             "ratio_limit": self.ratio,
-            "limit_us": self.limit.map(micros),
-            "samples": self.times.samples,
+            "limit": self.limit.map(number),
         })
     }
 }
@@ -46,8 +98,6 @@ impl Bar {
 pub(crate) struct Times {
     pub(crate) ours: Duration,
     pub(crate) bare: Duration,
-    /// How many samples each median is of.
-    pub(crate) samples: usize,
 }
 
 impl Times {
@@ -55,8 +105,7 @@ impl Times {
     pub(crate) fn of_rounds(mut ours: Vec<Duration>, mut bare: Vec<Duration>) -> Self {
         ours.drain(..1.min(ours.len()));
         bare.drain(..1.min(bare.len()));
-        let samples = ours.len();
-        Self { ours: median(ours), bare: median(bare), samples }
+        Self { ours: median(ours), bare: median(bare) }
     }
 }
 
@@ -84,12 +133,18 @@ pub(crate) async fn in_turns(
             bare_times.clear();
         }
     }
-    let samples = our_times.len();
-    Ok(Times { ours: median(our_times), bare: median(bare_times), samples })
+    Ok(Times { ours: median(our_times), bare: median(bare_times) })
+}
+
+/// What 99 of 100 take at most; zero of nothing.
+pub(crate) fn p99(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    let behind = times.len() / 100;
+    times.iter().rev().nth(behind).copied().unwrap_or_default()
 }
 
 /// The middle one; zero of nothing.
-fn median(mut times: Vec<Duration>) -> Duration {
+pub(crate) fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
@@ -102,6 +157,15 @@ mod tests {
     fn one_slow_call_does_not_move_the_median() {
         let times = [1, 900, 2, 3, 2].map(Duration::from_millis).to_vec();
         assert_eq!(median(times), Duration::from_millis(2));
+    }
+
+    #[test]
+    fn one_in_a_hundred_may_take_longer_than_the_p99() {
+        let mut times: Vec<Duration> = (1..=200).map(Duration::from_millis).collect();
+        assert_eq!(p99(times.clone()), Duration::from_millis(198));
+        times.truncate(50);
+        assert_eq!(p99(times), Duration::from_millis(50));
+        assert_eq!(p99(Vec::new()), Duration::ZERO);
     }
 
     #[tokio::test]
@@ -119,7 +183,7 @@ mod tests {
                 Ok(())
             },
         );
-        assert_eq!(times.await.unwrap().samples, 6);
+        times.await.unwrap();
         assert_eq!((ours, bare), (9, 9));
     }
 }

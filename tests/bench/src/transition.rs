@@ -7,7 +7,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
@@ -15,12 +15,11 @@ use stagewright_capability::Cancel;
 use stagewright_engine::budget::DeferralBudget;
 use stagewright_engine::gate::Gate;
 use stagewright_engine::identity::{InstanceId, JobId, RunId, TaskKey};
-use stagewright_engine::instance::Instance;
 use stagewright_engine::name::{BranchName, CommitId, RepoName, StageName, WorkItem};
 use stagewright_engine::outcome::Outcome;
 use stagewright_engine::pipeline::Pipeline;
 use stagewright_engine::task::StageVerdict;
-use stagewright_engine::time::{Span, Timestamp};
+use stagewright_engine::time::Span;
 use stagewright_engine::transition::{AfterRun, Move, RunEnd, after_run};
 use stagewright_engine::verdict::{self, ArtifactFacts};
 use stagewright_sandbox::{Capabilities, Produced};
@@ -35,7 +34,9 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::Setting;
+use crate::clock::now;
 use crate::component::Loaded;
+use crate::filled;
 use crate::measure::{Bar, Failed, Times, in_turns};
 
 /// Two stages; the first needs no evidence, because its producer does nothing.
@@ -142,18 +143,7 @@ impl Host {
     async fn new(setting: &Setting, folder: &Path) -> Result<Self, Failed> {
         let store = SqliteStore::open(&folder.join("store.sqlite3"), Options::default())?;
         let instance = InstanceId::new(Uuid::now_v7());
-        store
-            .register_instance(Instance {
-                id: instance,
-                host: "bench".to_owned(),
-                boot: "bench".to_owned(),
-                pid_namespace: "bench".to_owned(),
-                pid: std::process::id(),
-                process_start: 0,
-                version: "0.0.0".to_owned(),
-                started: now(),
-            })
-            .await?;
+        store.register_instance(filled::this(instance)).await?;
         let repo = RepoName::new("bench")?;
         store.put_repo(NewRepo { name: repo.clone(), source: folder.to_owned(), now: now() }).await?;
         Ok(Self {
@@ -306,9 +296,4 @@ impl BareCommits {
         self.0.prepare_cached("INSERT INTO written (text) VALUES ('a row of some length')")?.execute([])?;
         Ok(())
     }
-}
-
-fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -10,7 +10,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use self::page::Row;
+use self::page::{Bare, Row, Unit};
 use crate::command;
 use crate::error::Error;
 use crate::setup::{self, python};
@@ -52,14 +52,17 @@ pub(crate) fn run(workspace: &Workspace, names: &[String]) -> Result<(), Error> 
 /// One line of what `stagewright-bench` prints.
 fn row(line: &str) -> Result<Row, Error> {
     let read = |value: &Value| {
+        let bare = |bare: &Value| {
+            Some(Bare { what: bare["what"].as_str()?.to_owned(), value: bare["value"].as_f64()? })
+        };
         Some(Row {
             bar: value["bar"].as_str()?.to_owned(),
             what: value["what"].as_str()?.to_owned(),
-            bare: value["bare"].as_str()?.to_owned(),
-            value_us: value["value_us"].as_f64()?,
-            bare_us: value["bare_us"].as_f64()?,
-            ratio_limit: value["ratio_limit"].as_f64()?,
-            limit_us: value["limit_us"].as_f64(),
+            unit: Unit::of(value["unit"].as_str()?)?,
+            value: value["value"].as_f64()?,
+            bare: bare(&value["bare"]),
+            ratio_limit: value["ratio_limit"].as_f64(),
+            limit: value["limit"].as_f64(),
         })
     };
     serde_json::from_str(line)

@@ -7,42 +7,84 @@ const END: &str = "<!-- measured: end -->";
 const HEAD: &str =
     "| bar | what | measured | baseline | | ratio | reach |\n|---|---|---:|---|---:|---:|---|\n";
 
-/// One bar.
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// Microseconds.
+    Time,
+    /// Bytes.
+    Memory,
+    /// A part of one processor core.
+    Share,
+}
+
+impl Unit {
+    /// The unit that `stagewright-bench` means by this word.
+    pub(super) fn of(word: &str) -> Option<Self> {
+        match word {
+            "time" => Some(Self::Time),
+            "memory" => Some(Self::Memory),
+            "share" => Some(Self::Share),
+            _ => None,
+        }
+    }
+
+    /// A value for people.
+    fn shown(self, value: f64) -> String {
+        match self {
+            Self::Time => time(value),
+            Self::Memory => format!("{:.1} MiB", value / f64::from(1 << 20)),
+            Self::Share => format!("{:.2} %", value * 100.0),
+        }
+    }
+}
+
+/// The barest thing that does the same.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Bare {
+    pub(super) what: String,
+    pub(super) value: f64,
+}
+
+/// One measurement of a bar; a bar can have several.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Row {
     pub(super) bar: String,
     pub(super) what: String,
-    pub(super) bare: String,
-    /// Microseconds.
-    pub(super) value_us: f64,
-    /// Microseconds.
-    pub(super) bare_us: f64,
-    pub(super) ratio_limit: f64,
-    /// Microseconds; set for one certain machine, so it is shown and the ratio decides.
-    pub(super) limit_us: Option<f64>,
+    pub(super) unit: Unit,
+    pub(super) value: f64,
+    pub(super) bare: Option<Bare>,
+    pub(super) ratio_limit: Option<f64>,
+    /// Set for one certain machine.
+    pub(super) limit: Option<f64>,
 }
 
 impl Row {
-    fn ratio(&self) -> f64 {
-        self.value_us / self.bare_us
+    fn ratio(&self) -> Option<f64> {
+        self.bare.as_ref().map(|bare| self.value / bare.value)
     }
 
     fn line(&self) -> String {
-        let mut reach = format!("≤ {} ×", self.ratio_limit);
-        if let Some(limit) = self.limit_us {
-            reach.push_str(&format!(", {}", time(limit)));
-        }
-        let reached =
-            self.ratio() <= self.ratio_limit && self.limit_us.is_none_or(|limit| self.value_us <= limit);
-        reach.push_str(if reached { "" } else { " **not reached**" });
+        let ratio = self.ratio();
+        let mut reach = Vec::new();
+        reach.extend(self.ratio_limit.map(|limit| format!("{limit} ×")));
+        reach.extend(self.limit.map(|limit| self.unit.shown(limit)));
+        let reached = self.ratio_limit.zip(ratio).is_none_or(|(limit, ratio)| ratio <= limit)
+            && self.limit.is_none_or(|limit| self.value <= limit);
+        let reach = match reach.join(", ") {
+            none if none.is_empty() => none,
+            reach if reached => format!("≤ {reach}"),
+            reach => format!("≤ {reach} **not reached**"),
+        };
+        let bare = self.bare.as_ref();
         format!(
-            "| {} | {} | {} | {} | {} | {:.2} × | {reach} |",
+            "| {} | {} | {} | {} | {} | {} | {reach} |",
             self.bar,
             self.what,
-            time(self.value_us),
-            self.bare,
-            time(self.bare_us),
-            self.ratio(),
+            self.unit.shown(self.value),
+            bare.map_or("", |bare| &bare.what),
+            bare.map_or_else(String::new, |bare| self.unit.shown(bare.value)),
+            ratio.map_or_else(String::new, |ratio| format!("{ratio:.2} ×")),
         )
     }
 }
@@ -57,14 +99,19 @@ pub(super) fn with(page: &str, rows: &[Row], machine: &str) -> Option<String> {
     let (before, rest) = page.split_once(BEGIN)?;
     let (old, after) = rest.split_once(END)?;
     let number = |bar: &str| bar.trim_start_matches('B').parse::<u32>().unwrap_or(u32::MAX);
-    let mut lines: BTreeMap<u32, String> = BTreeMap::new();
+    let mut lines: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     for line in old.lines() {
-        if let Some(bar) = line.strip_prefix("| B").and_then(|rest| rest.split_once(' ')) {
-            lines.insert(number(bar.0), line.to_owned());
+        if let Some((bar, _)) = line.strip_prefix("| B").and_then(|rest| rest.split_once(' ')) {
+            lines.entry(number(bar)).or_default().push(line.to_owned());
         }
     }
-    lines.extend(rows.iter().map(|row| (number(&row.bar), row.line())));
-    let lines: String = lines.into_values().map(|line| line + "\n").collect();
+    for row in rows {
+        lines.remove(&number(&row.bar));
+    }
+    for row in rows {
+        lines.entry(number(&row.bar)).or_default().push(row.line());
+    }
+    let lines: String = lines.into_values().flatten().map(|line| line + "\n").collect();
     Some(format!("{before}{BEGIN}\n{HEAD}{lines}\nLast measured on {machine}.\n{END}{after}"))
 }
 
@@ -86,11 +133,11 @@ mod tests {
         Row {
             bar: bar.to_owned(),
             what: "ours".to_owned(),
-            bare: "theirs".to_owned(),
-            value_us,
-            bare_us: 40.0,
-            ratio_limit: 1.5,
-            limit_us: Some(60.0),
+            unit: Unit::Time,
+            value: value_us,
+            bare: Some(Bare { what: "theirs".to_owned(), value: 40.0 }),
+            ratio_limit: Some(1.5),
+            limit: Some(60.0),
         }
     }
 
@@ -114,6 +161,31 @@ mod tests {
         assert!(bars[1].starts_with("| B10 "));
         assert!(page.starts_with("# Title\n") && page.ends_with("The end.\n"));
         assert!(page.contains("another machine") && !page.contains("on a machine"));
+    }
+
+    #[test]
+    fn what_has_no_baseline_is_held_against_its_limit_alone() {
+        let idle = Row {
+            unit: Unit::Memory,
+            value: f64::from(40 << 20),
+            bare: None,
+            ratio_limit: None,
+            limit: Some(f64::from(45 << 20)),
+            ..row("B7", 0.0)
+        };
+        assert_eq!(idle.line(), "| B7 | ours | 40.0 MiB |  |  |  | ≤ 45.0 MiB |");
+        let busy = Row { unit: Unit::Share, value: 0.003, limit: Some(0.002), ..idle };
+        assert_eq!(busy.line(), "| B7 | ours | 0.30 % |  |  |  | ≤ 0.20 % **not reached** |");
+    }
+
+    #[test]
+    fn all_rows_of_a_bar_are_replaced_together_and_keep_their_order() {
+        let page = format!("{BEGIN}\n{END}");
+        let page = with(&page, &[row("B7", 10.0), row("B7", 20.0), row("B7", 30.0)], "a machine").unwrap();
+        let page = with(&page, &[row("B7", 50.0), row("B7", 40.0)], "a machine").unwrap();
+        let measured: Vec<&str> =
+            page.lines().filter_map(|line| line.strip_prefix("| B7 | ours | ")?.split(' ').next()).collect();
+        assert_eq!(measured, ["50.0", "40.0"]);
     }
 
     #[test]
