@@ -16,7 +16,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use uuid::Uuid;
 
 use crate::Setting;
-use crate::filled::Filled;
+use crate::filled::{self, Filled};
 use crate::http::Client;
 use crate::measure::Failed;
 
@@ -99,6 +99,8 @@ impl Site {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.folder.path().join("home"))
+            // Where the folders of its runs are looked for afterwards.
+            .env("TMPDIR", std::env::temp_dir())
             .env("ORCH_CONFIG", self.configuration())
             .stdin(Stdio::null());
         command
@@ -153,11 +155,11 @@ impl Drop for Site {
     }
 }
 
+/// The runs of daemons; those that were only written down never had a process.
 fn all_runs(store: &Connection) -> Result<Vec<RunId>, Failed> {
-    let mut query = store.prepare(
-        "SELECT id FROM runs WHERE instance IN (SELECT id FROM instances WHERE facts NOT LIKE '%\"bench\"%')",
-    )?;
-    let rows = query.query_map([], |row| row.get::<_, [u8; 16]>(0))?;
+    let of_daemons = "SELECT id FROM instances WHERE facts ->> '$.host' <> ?1";
+    let mut query = store.prepare(&format!("SELECT id FROM runs WHERE instance IN ({of_daemons})"))?;
+    let rows = query.query_map([filled::HOST], |row| row.get::<_, [u8; 16]>(0))?;
     Ok(rows.map(|bytes| Ok(RunId::new(Uuid::from_bytes(bytes?)))).collect::<rusqlite::Result<_>>()?)
 }
 

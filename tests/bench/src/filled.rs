@@ -26,6 +26,8 @@ use crate::measure::Failed;
 pub(crate) const STAGE: &str = "testing";
 /// The only repository.
 pub(crate) const REPO: &str = "bench";
+/// The machine of those that only write rows, which is none.
+pub(crate) const HOST: &str = "bench";
 /// Milliseconds of a day.
 const DAY: i64 = 86_400_000;
 
@@ -205,7 +207,7 @@ impl Filled {
 pub(crate) fn this(id: InstanceId) -> Instance {
     Instance {
         id,
-        host: "bench".to_owned(),
+        host: HOST.to_owned(),
         boot: "bench".to_owned(),
         pid_namespace: "bench".to_owned(),
         pid: std::process::id(),
