@@ -15,6 +15,7 @@ mod deliver;
 mod history;
 mod lock;
 mod merge;
+mod shared;
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -29,12 +30,14 @@ use crate::error::{Error, shown};
 use crate::git::{self, Git};
 use crate::source::{self, Facade, Head, Purpose, Source};
 use lock::Lock;
+use shared::Looks;
 
 /// The folder with the host's bare copies, one for each repository's name.
 #[derive(Clone, Debug)]
 pub struct Repositories {
     git: Git,
     folder: PathBuf,
+    looks: Looks<(RepoName, PathBuf), Bare>,
 }
 
 /// One bare copy, brought up to date with the user's repository when it was opened.
@@ -55,7 +58,7 @@ impl Repositories {
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
         made.map_err(|source| Error::files("creating", folder, source))?;
         let folder = folder.canonicalize().map_err(|source| Error::files("opening", folder, source))?;
-        Ok(Self { git, folder })
+        Ok(Self { git, folder, looks: Looks::default() })
     }
 
     /// The git that is used.
@@ -67,13 +70,14 @@ impl Repositories {
     ///
     /// Nothing is written into the user's repository, and nothing that is configured in it is executed. Branches
     /// that were rewritten are followed, deleted ones are dropped. A process that is killed in the middle leaves a
-    /// copy that the next call mends.
+    /// copy that the next call mends. Those who ask at the same time share one fetch that begins after they have asked.
     ///
     /// # Errors
     /// [`source::Error`] for a repository that can't be used, [`Error::Busy`] if another process holds the copy's
     /// lock for too long, and what git says.
     pub async fn open(&self, name: &RepoName, path: &Path) -> Result<Bare, Error> {
-        self.open_source(name, Source::find(&self.git, path).await?).await
+        let look = async { self.open_source(name, Source::find(&self.git, path).await?).await };
+        self.looks.share((name.clone(), path.to_owned()), look).await
     }
 
     /// The same for a repository that was just found.
