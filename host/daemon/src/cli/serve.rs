@@ -1,5 +1,6 @@
 //! `serve`: the daemon. Starts the actors, tells how jobs end, and stops in order.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use stagewright_engine::name::ProducerName;
 use stagewright_engine::outcome::Judgement;
 use stagewright_engine::transition::AfterRun;
 use stagewright_store::request::job::Claimed;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
 use super::config_command::load;
@@ -56,6 +57,8 @@ pub(crate) async fn serve(global: &Global, ServeArgs {}: &ServeArgs) -> Result<E
     let mut host = Host::start(config, pipeline, git).await?;
     host.worker.commits_reports = host.worker.config.artifacts.commit;
     let told = Arc::new(Told { json: global.json });
+    // Before anybody hears that it serves: whoever hears it may tell it to stop.
+    let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
 
     let stop = Stop::default();
     let [queued, look, finished] = [(); 3].map(|()| Arc::new(Notify::new()));
@@ -103,7 +106,7 @@ pub(crate) async fn serve(global: &Global, ServeArgs {}: &ServeArgs) -> Result<E
         tokio::spawn(reconciler.run(stop.clone())),
         tokio::spawn(reaper::run(host.worker.clone(), stop.clone())),
         tokio::spawn(orphans::run(stop.clone())),
-        tokio::spawn(listen(stop.clone(), drain, Arc::clone(&told))),
+        tokio::spawn(listen(signals, stop.clone(), drain, Arc::clone(&told))),
     ];
     // The finalizer is the last to go: what the pool finishes while it drains is completed, too.
     let last = Stop::default();
@@ -153,10 +156,8 @@ fn publish(host: &Host, address: SocketAddr) -> Option<Published> {
 }
 
 /// Turns signals, and time, into the phases of the end.
-async fn listen(stop: Stop, drain: Duration, told: Arc<Told>) {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+async fn listen(signals: [io::Result<Signal>; 2], stop: Stop, drain: Duration, told: Arc<Told>) {
+    let [Ok(mut terminate), Ok(mut interrupt)] = signals else {
         tracing::error!("signals can't be listened to; end this process with SIGKILL, the next start mends");
         return;
     };
