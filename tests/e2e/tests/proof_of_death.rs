@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 use stagewright_e2e::container::Engine;
 use stagewright_e2e::{Daemon, Host, Namespaced, Ran, Repo, SlowSuite, instances, processes};
 
@@ -259,6 +259,4 @@ fn nobody_holds_the_lock_of_a_dead_instance_after_it_was_taken_over() {
     assert_ne!(locks, lock);
     next.stop();
     assert_eq!(instances::locks(&waiting.host), Vec::<std::path::PathBuf>::new());
-    let task: Value = waiting.host.task("A-1");
-    assert_eq!(task["stage"], "deploy-staging", "{task}");
 }
