@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 use stagewright_engine::identity::{InstanceId, JobId, RunId};
@@ -28,6 +29,10 @@ pub(crate) const STAGE: &str = "testing";
 pub(crate) const REPO: &str = "bench";
 /// The machine of those that only write rows, which is none.
 pub(crate) const HOST: &str = "bench";
+/// How long a dropped store may take to let go of its file.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How soon it is tried again.
+const AGAIN: Duration = Duration::from_millis(10);
 /// Milliseconds of a day.
 const DAY: i64 = 86_400_000;
 
@@ -69,7 +74,7 @@ impl Filled {
     pub(crate) fn add(&mut self, kind: Kind, count: usize) -> Result<(), Failed> {
         let mut connection = Connection::open(&self.path)?;
         // Nobody else uses the file, and one that a crash spoils is thrown away.
-        connection.pragma_update(None, "journal_mode", "MEMORY")?;
+        out_of_the_log(&connection)?;
         connection.pragma_update(None, "synchronous", "OFF")?;
         connection.pragma_update(None, "foreign_keys", false)?;
         connection.pragma_update(None, "cache_size", -262_144)?;
@@ -200,6 +205,19 @@ impl Filled {
             run.as_ref().map(|run| run.uuid().into_bytes())
         ])?;
         Ok(())
+    }
+}
+
+/// Lets the file be written without a log. SQLite refuses that while somebody else has it open, and a store that was dropped
+/// ends its connections on threads of its own.
+fn out_of_the_log(connection: &Connection) -> Result<(), Failed> {
+    let begun = Instant::now();
+    loop {
+        match connection.pragma_update(None, "journal_mode", "MEMORY") {
+            Ok(()) => return Ok(()),
+            Err(error) if begun.elapsed() > PATIENCE => return Err(error.into()),
+            Err(_) => std::thread::sleep(AGAIN),
+        }
     }
 }
 
