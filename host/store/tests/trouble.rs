@@ -12,7 +12,9 @@ use stagewright_engine::identity::{InstanceId, JobId, RunId, TaskKey};
 use stagewright_engine::instance::Instance;
 use stagewright_engine::name::{BranchName, CommitId, ProducerName, RepoName, StageName, WorkItem};
 use stagewright_engine::time::Timestamp;
-use stagewright_store::request::job::{ClaimNext, Lane, NewJob};
+use stagewright_store::request::conclusion::{Attempts, Becomes, Ownership, StageChange};
+use stagewright_store::request::job::{ClaimNext, Deference, Lane, NewJob};
+use stagewright_store::request::lease::TakeLease;
 use stagewright_store::request::repo::NewRepo;
 use stagewright_store::request::task::{NewTask, TaskFilter};
 use stagewright_store::sqlite::{Options, SqliteStore};
@@ -154,6 +156,76 @@ async fn two_processes_share_the_jobs_without_taking_one_twice() {
     claimed.sort();
     jobs.sort();
     assert_eq!(claimed, jobs);
+}
+
+#[tokio::test]
+async fn of_two_processes_that_want_the_same_transition_one_gets_each() {
+    const ROUNDS: usize = 300;
+    let last = |name: &str| format!("T{name}");
+    if let Some(path) = as_child() {
+        let store = open(&path);
+        let owner = register(&store).await;
+        println!("\nready");
+        for number in 0..ROUNDS {
+            // The other one looks for the same task at the same time.
+            let key = new_task(&last(&number.to_string())).key;
+            let task = loop {
+                match store.task(&key).await.unwrap() {
+                    Some(task) => break task,
+                    None => tokio::task::yield_now().await,
+                }
+            };
+            let take = TakeLease {
+                task: key.clone(),
+                expected_stage: testing(),
+                epoch: task.epoch,
+                owner,
+                exclusive: false,
+                deference: Deference::ToOwner,
+                now: NOW,
+            };
+            let Ok(lease) = store.take_lease(take).await else { continue };
+            let change = StageChange {
+                task: key,
+                expected_stage: testing(),
+                to: StageName::new("done").unwrap(),
+                ownership: Ownership::Lease(lease),
+                completes: None,
+                attempts: Attempts::Keep,
+                past_a_hold: false,
+                becomes: Becomes::Done,
+                reason: "raced".to_owned(),
+                events: Vec::new(),
+                now: NOW,
+            };
+            store.move_stage(change).await.unwrap();
+            println!("\nwon {number}");
+        }
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite3");
+    let store = open(&path);
+    put_repo(&store, "/srv").await.unwrap();
+    let name = "of_two_processes_that_want_the_same_transition_one_gets_each";
+    let mut racers = [child(name, &path), child(name, &path)].map(|mut child| {
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        (child, lines)
+    });
+    for (_, lines) in &mut racers {
+        assert!(lines.any(|line| line.unwrap() == "ready"));
+    }
+    for number in 0..ROUNDS {
+        store.add_task(new_task(&last(&number.to_string()))).await.unwrap();
+    }
+    let mut won: Vec<usize> = Vec::new();
+    for (mut child, lines) in racers {
+        let lines = lines.map_while(Result::ok);
+        won.extend(lines.filter_map(|line| line.strip_prefix("won ")?.parse::<usize>().ok()));
+        assert!(child.wait().unwrap().success());
+    }
+    won.sort_unstable();
+    assert_eq!(won, (0..ROUNDS).collect::<Vec<_>>());
 }
 
 #[tokio::test]

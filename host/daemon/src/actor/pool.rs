@@ -10,11 +10,13 @@ use std::time::Duration;
 use stagewright_capability::Cancel;
 use stagewright_engine::identity::RunId;
 use stagewright_engine::job::Job;
+use stagewright_engine::ledger::Ledger;
 use stagewright_engine::name::ProducerName;
 use stagewright_engine::outcome::{Cause, Fault, Outcome};
 use stagewright_repository::{Bare, Repositories};
 use stagewright_sandbox::{Level, Observer};
 use stagewright_store::request::job::{ClaimNext, Claimed};
+use stagewright_store::request::run::{EndRefused, EndRun, RunEnding};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -64,12 +66,15 @@ impl Pool {
         loop {
             while stop.phase() == Phase::Running {
                 let Some((claimed, producer)) = pool.claim().await else { break };
-                let (cancel, pool) = (Cancel::new(), Arc::clone(&pool));
+                let (cancel, pool, stop) = (Cancel::new(), Arc::clone(&pool), stop.clone());
                 let run = worker::run_of(&claimed);
                 cancels.insert(run, cancel.clone());
                 running.spawn(async move {
                     let worked = pool.work(&claimed, &producer, cancel).await;
                     pool.ends.ended(&claimed, &producer, &worked);
+                    if worked.is_err() {
+                        pool.put_back(&claimed, &stop).await;
+                    }
                     match &worked {
                         Ok(worked) if worked.finished => pool.finished.notify_one(),
                         Ok(worked) if worked.judgement().is_some() => {}
@@ -98,6 +103,36 @@ impl Pool {
                 }
                 () = stop.reached(next) => {}
                 () = pool.queued.notified() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
+
+    /// What a run came to could not be written down. Its job goes back into the queue as soon as the store can be written,
+    /// so that it need not wait for the next start.
+    async fn put_back(&self, claimed: &Claimed, stop: &Stop) {
+        let fault = Fault::new("store-trouble", "what the run came to could not be written down");
+        loop {
+            let end = EndRun {
+                job: claimed.job.id,
+                run: worker::run_of(claimed),
+                epoch: claimed.epoch,
+                outcome: Outcome::Deferred(fault.clone()),
+                ending: RunEnding::Requeued,
+                ledger: Ledger::default(),
+                attachments: Vec::new(),
+                events: Vec::new(),
+                now: clock::now(),
+            };
+            match self.worker.store.end_run(end).await {
+                Err(EndRefused::Store(error)) => {
+                    tracing::warn!(job = %claimed.job.id, %error, "tried again soon")
+                }
+                // It is back, or somebody else has taken it since.
+                Ok(()) | Err(EndRefused::Fenced { .. } | EndRefused::NotRunning(_)) => return,
+            }
+            tokio::select! {
+                () = stop.reached(Phase::Draining) => return,
                 () = tokio::time::sleep(LOOK) => {}
             }
         }

@@ -222,7 +222,7 @@ impl Ends for Told {
         let worked = match worked {
             Ok(worked) => worked,
             Err(error) => {
-                // Its job stays claimed by this instance: the next start takes it over.
+                // Its job goes back into the queue when the store can be written again, or with the next start.
                 tracing::error!(task = %key, job = %claimed.job.id, %error, "what a job came to could not be kept");
                 return;
             }

@@ -41,7 +41,7 @@ pub async fn of_many_that_want_one_transition_one_wins(place: &dyn Place) {
     let world = World::new(place).await;
     let handles = handles(place);
     let mut at = stage("testing");
-    for round in 0..100 {
+    for round in 0..1_000 {
         let task = world.task().await;
         let to = stage(if at == stage("testing") { "review" } else { "testing" });
         // Half of them take the lease first, half of them take it in the same transaction.
