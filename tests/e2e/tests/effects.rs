@@ -374,3 +374,21 @@ fn a_held_task_stays_held_through_a_restart_and_resume_goes_on_with_its_effects(
     daemon.stop();
     world.is_done();
 }
+
+#[test]
+fn run_does_the_effects_of_its_stage_and_goes_on_where_a_killed_one_stopped() {
+    let world = World::with_merge();
+    let path = world.repo.path();
+    let args =
+        ["run", "--work-item", "A-1", "--branch", "task/a-1", "--json", "--repo", path.to_str().unwrap()];
+    let mut killed = world.host.command(args);
+    killed.env("STAGEWRIGHT_CRASH_AT", "before-act");
+    assert_eq!(killed.output().unwrap().status.code(), None, "it was not killed");
+    assert_eq!(world.merges().len(), 0);
+    let again = world.host.call(args);
+    assert_eq!(again.exit, 0, "{again:#?}");
+    let report = again.json();
+    assert_eq!((&report["judgement"], &report["to_stage"]), (&"pass".into(), &"done".into()), "{report:#}");
+    world.is_done();
+    assert_eq!(world.merges().len(), 1);
+}

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use clap::Args;
 use stagewright_capability::Cancel;
+use stagewright_engine::identity::JobId;
 use stagewright_engine::name::{BranchName, ProducerName, StageName, WorkItem};
 use stagewright_engine::outcome::{Outcome, Report, Tally};
 use stagewright_engine::transition::AfterRun;
@@ -140,6 +141,12 @@ impl Run<'_> {
         let submitted = submit(self.host, request, source, &producer, self.progress).await?;
         let (claimed, bare, checkout) = match submitted {
             Submitted::Claimed { claimed, bare, checkout } => (claimed, bare, checkout),
+            Submitted::Finished(job) => {
+                self.progress.step("its suite was judged before; going on from there");
+                let mut report = submit::finished(self.host, request, &job).await?;
+                self.complete(job.id, &mut report).await?;
+                return Ok(Ended { report: self.timed(report), found: None });
+            }
             Submitted::Ended(report) => return Ok(Ended { report: self.timed(*report), found: None }),
         };
         self.progress.step(&format!(
@@ -161,19 +168,15 @@ impl Run<'_> {
         let finished = worked.finished;
         let mut ended = self.tell(request, &claimed, worked);
         if finished {
-            self.complete(&claimed, &mut ended.report).await?;
+            self.complete(claimed.job.id, &mut ended.report).await?;
         }
         Ok(ended)
     }
 
     /// The effects on the way to the next stage, and what became of them.
-    async fn complete(
-        &self,
-        claimed: &stagewright_store::request::job::Claimed,
-        report: &mut RunReport,
-    ) -> Result<(), Failure> {
+    async fn complete(&self, job: JobId, report: &mut RunReport) -> Result<(), Failure> {
         let worker = &self.host.worker;
-        let Some(job) = worker.store.job(claimed.job.id).await? else { return Ok(()) };
+        let Some(job) = worker.store.job(job).await? else { return Ok(()) };
         self.progress.step("doing what has to be done before the next stage");
         let cancel = Cancel::new();
         let interrupted = tokio::spawn(watch::cancel_on_signal(cancel.clone()));

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use stagewright_engine::identity::{JobId, RunId, TaskKey};
-use stagewright_engine::job::JobState;
+use stagewright_engine::job::{Job, JobState};
 use stagewright_engine::name::{CommitId, ProducerName};
 use stagewright_engine::outcome::{Fault, Tally};
 use stagewright_engine::task::{Task, TaskState};
@@ -30,6 +30,8 @@ use crate::host::{self, Host};
 pub(super) enum Submitted {
     /// Ours.
     Claimed { claimed: Box<Claimed>, bare: Box<Bare>, checkout: Option<PathBuf> },
+    /// Its work was done before, and its transition was not completed: the next thing is that.
+    Finished(Box<Job>),
     /// There is nothing to do, or not now.
     Ended(Box<RunReport>),
 }
@@ -127,6 +129,9 @@ async fn claim(
         now,
         limits,
     };
+    if matches!(job.state, JobState::Finished { .. }) {
+        return Ok(Submitted::Finished(Box::new(job)));
+    }
     match worker.store.claim(claim).await {
         Ok(claimed) => Ok(Submitted::Claimed { claimed: Box::new(claimed), bare: Box::new(bare), checkout }),
         Err(ClaimRefused::Busy { .. }) => match busy(host, request, &task).await? {
@@ -230,6 +235,34 @@ fn moved_on(task: &Task) -> Fault {
     };
     Fault::new("moved-on", format!("{} {place}; nothing was done", task.key.work_item))
         .with_remedy("to do the stage again: run --again")
+}
+
+/// The report of a job whose work was done before.
+pub(super) async fn finished(host: &Host, request: &Request, job: &Job) -> Result<RunReport, Failure> {
+    let worker = &host.worker;
+    let verdict = worker.store.task(&job.task).await?.and_then(|mut task| task.verdicts.remove(&job.stage));
+    let file = match &verdict {
+        None => None,
+        Some(verdict) => worker.store.artifact_of_run(verdict.run).await?.map(|stored| {
+            let name = stored.artifact.path.rsplit('/').next().unwrap_or_default().to_owned();
+            worker.state.report(&job.task, &job.stage, verdict.run).join(name)
+        }),
+    };
+    Ok(RunReport {
+        work_item: request.work_item.clone(),
+        stage: request.stage.clone(),
+        job: Some(job.id),
+        run: verdict.as_ref().map(|verdict| verdict.run),
+        outcome: RunOutcome::Verdict,
+        judgement: verdict.as_ref().map(|verdict| verdict.judgement),
+        from_stage: job.stage.clone(),
+        to_stage: job.stage.clone(),
+        artifact: file.filter(|file| file.exists()),
+        commit: Some(job.commit.clone()),
+        fault: None,
+        tally: Tally::default(),
+        duration_ms: 0,
+    })
 }
 
 fn ended(request: &Request, task: &Task, outcome: RunOutcome, fault: Option<Fault>) -> Submitted {
