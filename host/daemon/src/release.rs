@@ -86,7 +86,7 @@ pub(crate) async fn release(
         let (key, lease, owner) = (key.clone(), Box::new(lease), owner.map(Box::new));
         return Err(NotFreed::OwnerAlive { key, lease, owner });
     }
-    let forced = ForceRelease { task: key.clone(), by: by.to_owned(), now: clock::now() };
+    let forced = ForceRelease { task: key.clone(), epoch: lease.epoch, by: by.to_owned(), now: clock::now() };
     let released = match store.force_release(forced).await {
         Ok(released) => released,
         Err(ReleaseRefused::Store(error)) => return Err(error.into()),

@@ -430,7 +430,7 @@ impl Asker {
             let fence = Fence { task, epoch, reason, now };
             let _ = both!(self, fence(fence));
         } else if self.one_in(2) {
-            let force = ForceRelease { task: lease.task, by: "anna".into(), now };
+            let force = ForceRelease { task: lease.task, epoch: lease.epoch, by: "anna".into(), now };
             let _ = both!(self, force_release(force));
         } else {
             let (memory, sqlite) =

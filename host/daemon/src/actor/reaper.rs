@@ -122,7 +122,7 @@ async fn reap_run(worker: &Worker, job: &Job, run: RunId, age: Span) -> Result<(
 async fn reap_region(worker: &Worker, lease: &Lease, age: Span) -> Result<(), Error> {
     let marks = recovery::effects_under_way(&worker.store, |held| held == lease).await?;
     let by = format!("the reaper: it was held for more than {age}");
-    let force = ForceRelease { task: lease.task.clone(), by, now: clock::now() };
+    let force = ForceRelease { task: lease.task.clone(), epoch: lease.epoch, by, now: clock::now() };
     match worker.store.force_release(force).await {
         Ok(released) => {
             let left = end_processes(marks).await;

@@ -134,7 +134,8 @@ impl State {
     }
 
     pub(super) fn force_release(&mut self, force: &ForceRelease) -> Result<Released, ReleaseRefused> {
-        let Some(lease) = self.leases.get(&force.task).cloned() else { return Err(ReleaseRefused::Gone) };
+        let held = self.leases.get(&force.task).filter(|held| held.epoch == force.epoch);
+        let Some(lease) = held.cloned() else { return Err(ReleaseRefused::Gone) };
         let epoch = self.take_away(&lease, "lease-forced", force.now)?;
         let ending = EffectEnding::Unresolved(force.reason());
         let mut unresolved = Vec::new();

@@ -183,6 +183,8 @@ pub enum ReleaseRefused {
 pub struct ForceRelease {
     /// The task.
     pub task: TaskKey,
+    /// The epoch of the lease that was seen: one that was taken since is not meant.
+    pub epoch: Epoch,
     /// Who wants it, for the event log.
     pub by: String,
     /// The time.

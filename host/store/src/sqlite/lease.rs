@@ -201,7 +201,7 @@ pub(super) fn reclaim(
 pub(super) fn force_release(batch: &mut Batch<'_>, force: &ForceRelease) -> Step<Released, ReleaseRefused> {
     let found = task::find(batch.conn(), &force.task)?;
     let lease = found.as_ref().map(|found| of_task(batch.conn(), found.row)).transpose()?.flatten();
-    let (Some(found), Some(lease)) = (found, lease) else {
+    let (Some(found), Some(lease)) = (found, lease.filter(|lease| lease.epoch == force.epoch)) else {
         return Err(Failure::Refused(ReleaseRefused::Gone));
     };
     let epoch = take_away(batch, &found, &lease, "lease-forced", force.now)?;

@@ -97,7 +97,8 @@ pub async fn a_fenced_owner_settles_nothing(place: &dyn Place) {
     let world = World::new(place).await;
     let (job, lease) = world.region().await;
     let record = intend(&world, new_effect(&world, &lease, job, "k")).await;
-    let force = ForceRelease { task: world.task.clone(), by: "anna".into(), now: world.now() };
+    let force =
+        ForceRelease { task: world.task.clone(), epoch: lease.epoch, by: "anna".into(), now: world.now() };
     let released = world.store.force_release(force).await.unwrap();
     let refused = world.store.settle(settle(&world, &record, done())).await;
     assert_eq!(refused, Err(SettleRefused::Fenced { actual: released.epoch }));

@@ -80,7 +80,8 @@ pub async fn a_forced_release_fences_the_owner_and_leaves_its_effects_unresolved
     let (job, lease) = world.region().await;
     let effect = new_effect(&world, &lease, job, "merge-1");
     intend(&world, effect.clone()).await;
-    let force = ForceRelease { task: world.task.clone(), by: "anna".into(), now: world.now() };
+    let force =
+        ForceRelease { task: world.task.clone(), epoch: lease.epoch, by: "anna".into(), now: world.now() };
     let released = world.store.force_release(force.clone()).await.unwrap();
     assert_eq!((released.owner, released.epoch), (world.me, lease.epoch.next()));
     assert_eq!(released.unresolved, [effect.id]);
@@ -89,7 +90,11 @@ pub async fn a_forced_release_fences_the_owner_and_leaves_its_effects_unresolved
     // The owner comes back and finds that it can write nothing.
     let change = world.change("deploy", Ownership::Lease(lease));
     assert_eq!(world.store.move_stage(change).await, Err(ConcludeRefused::LeaseLost));
+    assert_eq!(world.store.force_release(force.clone()).await, Err(ReleaseRefused::Gone));
+    // Whoever has entered since is not meant.
+    let next = world.lease().await;
     assert_eq!(world.store.force_release(force).await, Err(ReleaseRefused::Gone));
+    assert_eq!(world.store.lease(&world.task).await.unwrap(), Some(next));
 }
 
 pub async fn nobody_claims_a_job_while_somebody_is_in_the_region(place: &dyn Place) {

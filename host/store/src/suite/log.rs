@@ -64,7 +64,8 @@ pub async fn what_becomes_of_a_lease_and_of_its_effects_is_told(place: &dyn Plac
     let events = world.store.events(0, 1_000).await.unwrap();
     let before = events.iter().rfind(|event| event.kind != "lease-taken").map_or(0, |event| event.seq);
     let effect = intend(&world, new_effect(&world, &lease, job, "k")).await;
-    let force = ForceRelease { task: world.task.clone(), by: "anna".into(), now: world.now() };
+    let force =
+        ForceRelease { task: world.task.clone(), epoch: lease.epoch, by: "anna".into(), now: world.now() };
     let released = world.store.force_release(force).await.unwrap();
     let events = world.store.events(before, 1_000).await.unwrap();
     let told: Vec<_> = events

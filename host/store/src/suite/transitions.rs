@@ -115,7 +115,8 @@ pub async fn a_stage_is_not_written_with_a_lease_that_is_gone(place: &dyn Place)
 pub async fn a_lease_of_an_earlier_epoch_writes_nothing(place: &dyn Place) {
     let world = World::new(place).await;
     let old = world.lease().await;
-    let force = ForceRelease { task: world.task.clone(), by: "anna".into(), now: world.now() };
+    let force =
+        ForceRelease { task: world.task.clone(), epoch: old.epoch, by: "anna".into(), now: world.now() };
     world.store.force_release(force).await.unwrap();
     let new = world.lease().await;
     assert_eq!(new.owner, old.owner);

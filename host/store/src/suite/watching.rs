@@ -64,7 +64,8 @@ pub async fn an_overview_counts_open_and_unresolved_effects(place: &dyn Place) {
     }
     let counted = |overview: Overview| (overview.open_effects, overview.unresolved_effects);
     assert_eq!(counted(world.store.overview().await.unwrap()), (2, 0));
-    let force = ForceRelease { task: world.task.clone(), by: "anna".into(), now: world.now() };
+    let force =
+        ForceRelease { task: world.task.clone(), epoch: lease.epoch, by: "anna".into(), now: world.now() };
     world.store.force_release(force).await.unwrap();
     assert_eq!(counted(world.store.overview().await.unwrap()), (0, 2));
 }

@@ -94,7 +94,9 @@ fn change(host: &Host, task: Task, to: PersonMove) -> StageChange {
 }
 
 async fn force(host: &Host, key: &TaskKey) {
-    let force = ForceRelease { task: key.clone(), by: "anna".to_owned(), now: host.now() };
+    let Ok(Some(lease)) = host.store.lease(key).await else { return };
+    let force =
+        ForceRelease { task: key.clone(), epoch: lease.epoch, by: "anna".to_owned(), now: host.now() };
     let Ok(released) = host.store.force_release(force).await else { return };
     if !released.unresolved.is_empty()
         && let Ok(Some(task)) = host.store.task(key).await

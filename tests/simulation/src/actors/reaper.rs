@@ -42,7 +42,12 @@ async fn end_what_is_too_old(host: &Host) {
         if host.now().since(lease.taken) <= MAXIMUM_AGE {
             continue;
         }
-        let force = ForceRelease { task: lease.task.clone(), by: "the reaper".to_owned(), now: host.now() };
+        let force = ForceRelease {
+            task: lease.task.clone(),
+            epoch: lease.epoch,
+            by: "the reaper".to_owned(),
+            now: host.now(),
+        };
         // The finished job is found by the finalizer, which does what the class of each effect allows.
         let _ = host.store.force_release(force).await;
     }
