@@ -105,7 +105,9 @@ impl Worker {
         cancel: &Cancel,
     ) -> Result<Completed, Error> {
         let span = tracing::error_span!("transition", task = %job.task, job = %job.id);
-        tracing::Instrument::instrument(self.complete_in_span(job, repositories, cancel), span).await
+        // Boxed, as what it does is long, and whoever asks for it should not carry all of that.
+        let work = Box::pin(self.complete_in_span(job, repositories, cancel));
+        tracing::Instrument::instrument(work, span).await
     }
 
     async fn complete_in_span(

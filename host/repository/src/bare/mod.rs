@@ -76,7 +76,8 @@ impl Repositories {
     /// [`source::Error`] for a repository that can't be used, [`Error::Busy`] if another process holds the copy's
     /// lock for too long, and what git says.
     pub async fn open(&self, name: &RepoName, path: &Path) -> Result<Bare, Error> {
-        let look = async { self.open_source(name, Source::find(&self.git, path).await?).await };
+        // Boxed: looking waits in many places, and nobody above should carry all of them.
+        let look = Box::pin(async { self.open_source(name, Source::find(&self.git, path).await?).await });
         self.looks.share((name.clone(), path.to_owned()), look).await
     }
 
