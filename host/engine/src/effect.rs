@@ -101,6 +101,26 @@ pub const fn next_step(class: EffectClass, standing: Standing) -> NextStep {
     }
 }
 
+/// What is known of earlier tries of an act, as another one begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// There was none, or it certainly did nothing.
+    Nothing,
+    /// There was one, and nobody knows whether it did anything.
+    InDoubt,
+}
+
+impl Standing {
+    /// What is known of earlier tries of an act that stands so. A target that was asked and has nothing of it clears the
+    /// doubt.
+    pub const fn before(self) -> Before {
+        match self {
+            Self::Open { .. } | Self::Unresolved => Before::InDoubt,
+            Self::New | Self::Done | Self::Failed => Before::Nothing,
+        }
+    }
+}
+
 /// What an act came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Acted {
@@ -140,8 +160,11 @@ pub enum Then {
 }
 
 /// Decides what follows from an act. `deferrals` are those that its job has spent already.
+///
+/// That a try did nothing says nothing of one before it whose end nobody knows: then the intent stays open.
 pub fn after_act(
     class: EffectClass,
+    before: Before,
     acted: Acted,
     deferrals: u32,
     budget: &DeferralBudget,
@@ -150,12 +173,9 @@ pub fn after_act(
     match acted {
         Acted::Done(answer) => AfterAct { settle: Some(EffectEnding::Done(answer)), then: Then::GoOn },
         Acted::NotNow(fault) => {
-            let settle = Some(EffectEnding::Failed(fault.message.clone()));
-            AfterAct { settle, then: put_off(fault, deferrals, budget, now) }
+            AfterAct { settle: not_done(before, &fault), then: put_off(fault, deferrals, budget, now) }
         }
-        Acted::NotThis(fault) => {
-            AfterAct { settle: Some(EffectEnding::Failed(fault.message.clone())), then: Then::Hold(fault) }
-        }
+        Acted::NotThis(fault) => AfterAct { settle: not_done(before, &fault), then: Then::Hold(fault) },
         Acted::Unclear(fault) => match class {
             EffectClass::Blind => {
                 let settle = Some(EffectEnding::Unresolved(fault.message.clone()));
@@ -165,6 +185,13 @@ pub fn after_act(
                 AfterAct { settle: None, then: put_off(fault, deferrals, budget, now) }
             }
         },
+    }
+}
+
+fn not_done(before: Before, fault: &Fault) -> Option<EffectEnding> {
+    match before {
+        Before::Nothing => Some(EffectEnding::Failed(fault.message.clone())),
+        Before::InDoubt => None,
     }
 }
 
@@ -231,7 +258,8 @@ mod tests {
         [EffectClass::Conditional, EffectClass::Keyed, EffectClass::Observable, EffectClass::Blind];
 
     fn acted(class: EffectClass, acted: Acted, deferrals: u32) -> AfterAct {
-        after_act(class, acted, deferrals, &DeferralBudget::default(), Timestamp::from_millis(0))
+        let budget = DeferralBudget::default();
+        after_act(class, Before::Nothing, acted, deferrals, &budget, Timestamp::from_millis(0))
     }
 
     #[test]
@@ -268,6 +296,22 @@ mod tests {
         assert!(matches!(first.settle, Some(EffectEnding::Failed(_))));
         assert!(matches!(first.then, Then::Defer { .. }));
         assert!(matches!(acted(EffectClass::Blind, Acted::NotNow(fault), 3).then, Then::Hold(_)));
+    }
+
+    #[test]
+    fn a_try_that_did_nothing_says_nothing_of_a_doubtful_one_before_it() {
+        let open = Standing::Open { owner: Liveness::Dead, request_over: true };
+        let budget = DeferralBudget::default();
+        for acted in [Acted::NotNow(Fault::new("a", "b")), Acted::NotThis(Fault::new("a", "b"))] {
+            for class in CLASSES {
+                let now = Timestamp::from_millis(0);
+                let after =
+                    |standing: Standing| after_act(class, standing.before(), acted.clone(), 0, &budget, now);
+                assert_eq!(after(open).settle, None);
+                assert_eq!(after(Standing::Failed).settle, Some(EffectEnding::Failed("b".to_owned())));
+                assert_eq!(after(open).then, after(Standing::Failed).then);
+            }
+        }
     }
 
     #[test]

@@ -49,8 +49,12 @@ pub struct Finalizer {
     pub ends: Arc<dyn Ends>,
 }
 
-/// A lane of a repository: its transitions with effects, or those without.
-type Lane = (RepoName, bool);
+/// Transitions that are completed one after the other: those of a repository with effects of its pipeline, or those without.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Lane {
+    repo: RepoName,
+    with_effects: bool,
+}
 
 impl Finalizer {
     /// Works until the daemon ends. `stop` is its own: it is told to drain when nothing else runs any more that could finish
@@ -116,8 +120,9 @@ impl Finalizer {
     }
 
     fn lane(&self, job: &Job) -> Lane {
-        let work = self.pipelines.of(&job.task.repo).work(&job.stage);
-        (job.task.repo.clone(), work.is_some_and(|work| !work.effects.is_empty()))
+        let repo = job.task.repo.clone();
+        let work = self.pipelines.of(&repo).work(&job.stage);
+        Lane { with_effects: work.is_some_and(|work| !work.effects.is_empty()), repo }
     }
 
     /// Whether it was completed.

@@ -188,26 +188,18 @@ impl Pool {
 
     /// The host's copy, up to date and with the job's commit in it.
     async fn copy(&self, claimed: &Claimed) -> Result<Bare, Outcome> {
-        let key = &claimed.task.key;
-        let unreachable = |why: String| {
-            let fault = Fault::new("repository-unreachable", why)
-                .with_remedy("look whether the repository is still where the host knows it");
-            Outcome::Deferred(fault)
+        let looked = async {
+            let bare = match self.worker.copy_of(&claimed.task.key, &self.repositories).await? {
+                Ok(bare) => bare,
+                Err(fault) => return Ok(Err(Outcome::Deferred(fault))),
+            };
+            // Nobody wants to know any more what another commit is like. The reconciler queues the new one.
+            let wanted = self.worker.is_as_examined(&bare, &claimed.task, &claimed.job.commit).await?;
+            Ok(if wanted { Ok(bare) } else { Err(Outcome::Cancelled(Cause::Superseded)) })
         };
-        let repo = self.worker.store.repo(&key.repo).await.map_err(|error| unreachable(error.to_string()))?;
-        let repo = repo.ok_or_else(|| unreachable(format!("the store does not know {}", key.repo)))?;
-        let opened = self.repositories.open(&key.repo, &repo.source).await;
-        let bare = opened.map_err(|error| unreachable(error.to_string()))?;
-        let head = bare.head(&claimed.task.branch).await.map_err(|error| unreachable(error.to_string()))?;
-        let commit = &claimed.job.commit;
-        let same = *commit == head || {
-            // Read only where it matters: a thousand tasks can stand on one branch.
-            let items = self.worker.work_items_on(&claimed.task).await;
-            let items = items.map_err(|error| unreachable(error.to_string()))?;
-            bare.only_artifacts_between(commit, &head, &items).await.unwrap_or(false)
-        };
-        // Nobody wants to know any more what that commit is like. The reconciler queues the new one.
-        if same { Ok(bare) } else { Err(Outcome::Cancelled(Cause::Superseded)) }
+        looked.await.unwrap_or_else(|error: stagewright_store::Error| {
+            Err(Outcome::Deferred(Fault::new("store-trouble", error.to_string())))
+        })
     }
 }
 

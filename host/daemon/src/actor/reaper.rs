@@ -12,7 +12,6 @@
 use std::time::Duration;
 
 use stagewright_capability::survivors;
-use stagewright_engine::budget::DeferralBudget;
 use stagewright_engine::effect::{Then, put_off};
 use stagewright_engine::identity::RunId;
 use stagewright_engine::job::{Job, JobState};
@@ -93,7 +92,7 @@ async fn reap_run(worker: &Worker, job: &Job, run: RunId, age: Span) -> Result<(
         RunEnding::Held(Hold { fault, stage: job.stage.clone(), job: Some(job.id), since: now })
     };
     let ending = match left {
-        0 => match put_off(fault.clone(), job.deferrals, &budget(worker), now) {
+        0 => match put_off(fault.clone(), job.deferrals, &worker.config.deferrals(), now) {
             Then::Defer { until, fault } => RunEnding::Deferred { until, fault },
             Then::Hold(_) | Then::GoOn => hold(fault.clone()),
         },
@@ -155,13 +154,4 @@ async fn end_processes(marks: Vec<RunId>) -> usize {
 fn survived(left: usize) -> Fault {
     Fault::new("processes-left", format!("{left} processes could not be ended"))
         .with_remedy("end them, or restart the machine; then `stagewright task resume`")
-}
-
-fn budget(worker: &Worker) -> DeferralBudget {
-    let jobs = &worker.config.jobs;
-    DeferralBudget {
-        max: jobs.deferral_budget,
-        first: Span::from_secs(jobs.deferral_backoff_s.0),
-        longest: Span::from_secs(jobs.deferral_backoff_max_s.0.max(jobs.deferral_backoff_s.0)),
-    }
 }

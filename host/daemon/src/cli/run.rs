@@ -16,7 +16,7 @@ use stagewright_engine::name::{BranchName, ProducerName, StageName, WorkItem};
 use stagewright_engine::outcome::{Outcome, Report, Tally};
 use stagewright_engine::transition::AfterRun;
 use stagewright_repository::source::Source;
-use stagewright_repository::{ArtifactCommit, Author, Delivery, Refusal};
+use stagewright_repository::{Delivery, Refusal};
 
 use self::submit::{Submitted, submit};
 use super::config_command::load;
@@ -24,6 +24,7 @@ use super::output::print;
 use super::progress::Progress;
 use super::run_report::{RunOutcome, RunReport};
 use super::{Failure, Global, run_text};
+use crate::effect::commit_report;
 use crate::exit::Exit;
 use crate::host::{self, Host};
 use crate::state;
@@ -222,25 +223,9 @@ impl Run<'_> {
         let run = crate::worker::run_of(claimed);
         let stored = store.artifact_of_run(run).await?;
         let Some(stored) = stored else { return Ok(()) };
-        let message = format!(
-            "{}: {} of {}\n\nStagewright-Run: {run}\n",
-            claimed.task.key.work_item,
-            stored.artifact.path.rsplit('/').next().unwrap_or_default(),
-            claimed.job.commit
-        );
-        let branch = &claimed.task.branch;
-        let author = Author { name: "stagewright".to_owned(), email: "stagewright@localhost".to_owned() };
-        let artifact = ArtifactCommit {
-            branch,
-            expected_head: &claimed.job.commit,
-            path: &stored.artifact.path,
-            bytes: &stored.artifact.bytes,
-            message: &message,
-            author: &author,
-            when: crate::clock::now(),
-        };
-        let made = bare.commit_artifact(&artifact).await?;
-        let told = match bare.deliver(branch, &made, &bare.source_head(branch).await?).await? {
+        let (branch, examined) = (&claimed.task.branch, &claimed.job.commit);
+        let (made, delivery) = commit_report(bare, branch, examined, examined, &stored).await?;
+        let told = match delivery {
             Delivery::Delivered | Delivery::AlreadyThere => {
                 format!("the artifact is on {branch} in commit {}", made.short())
             }

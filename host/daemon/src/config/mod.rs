@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use stagewright_engine::budget::DeferralBudget;
 use stagewright_engine::name::{EffectName, ProducerName, RepoName};
 use stagewright_engine::time::Span;
 
@@ -128,17 +129,6 @@ pub struct Producer {
     pub process: ProcessGrant,
     /// Which endpoints it may read.
     pub probe: ProbeGrant,
-}
-
-/// How often, and with which pauses, work that did not run is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retries {
-    /// How many times.
-    pub max: u32,
-    /// The first pause; each further one is twice as long.
-    pub first: Span,
-    /// The longest pause.
-    pub ceiling: Span,
 }
 
 impl Sources {
@@ -352,15 +342,22 @@ impl Config {
         }
     }
 
-    /// How often work of a producer that did not run is tried again.
-    pub fn retries(&self, producer: &ProducerName) -> Retries {
+    /// How often, and with which pauses, work that did not run is tried again.
+    pub fn deferrals(&self) -> DeferralBudget {
+        self.deferral_budget(self.jobs.deferral_budget, self.jobs.deferral_backoff_s)
+    }
+
+    /// The same for work of one producer.
+    pub fn deferrals_of(&self, producer: &ProducerName) -> DeferralBudget {
         let own = (producer.as_str() == TEST_RUNNER).then_some(&self.test_runner);
+        let max = own.and_then(|own| own.infra_retry_max).unwrap_or(self.jobs.deferral_budget);
         let first = own.and_then(|own| own.infra_retry_backoff_s).unwrap_or(self.jobs.deferral_backoff_s);
-        Retries {
-            max: own.and_then(|own| own.infra_retry_max).unwrap_or(self.jobs.deferral_budget),
-            first: Span::from_secs(first.0),
-            ceiling: Span::from_secs(self.jobs.deferral_backoff_max_s.0.max(first.0)),
-        }
+        self.deferral_budget(max, first)
+    }
+
+    fn deferral_budget(&self, max: u32, first: Seconds) -> DeferralBudget {
+        let longest = self.jobs.deferral_backoff_max_s.max(first);
+        DeferralBudget { max, first: Span::from_secs(first.0), longest: Span::from_secs(longest.0) }
     }
 }
 

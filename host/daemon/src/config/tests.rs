@@ -287,8 +287,9 @@ fn the_maximum_age_follows_the_time_outs_and_is_refused_when_it_hits_live_jobs()
 #[test]
 fn retries_are_the_test_runners_own_else_those_of_all_jobs() {
     let config = load("", &["jobs.deferral_budget=5", "test_runner.infra_retry_backoff_s=7"]).unwrap();
-    let retries = config.retries(&test_runner());
-    assert_eq!((retries.max, retries.first), (5, Span::from_secs(7)));
-    let other = config.retries(&ProducerName::new("other").unwrap());
-    assert_eq!((other.max, other.first, other.ceiling), (5, Span::from_secs(30), Span::from_secs(600)));
+    let own = config.deferrals_of(&test_runner());
+    assert_eq!((own.max, own.first), (5, Span::from_secs(7)));
+    let other = config.deferrals_of(&ProducerName::new("other").unwrap());
+    assert_eq!((other.max, other.first, other.longest), (5, Span::from_secs(30), Span::from_secs(600)));
+    assert_eq!(config.deferrals(), other);
 }

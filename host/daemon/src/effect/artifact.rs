@@ -4,8 +4,9 @@
 //! checked out is left alone; the host's copy has the commit then, and later stages see it.
 
 use stagewright_engine::effect::Acted;
+use stagewright_engine::name::{BranchName, CommitId};
 use stagewright_engine::outcome::Fault;
-use stagewright_repository::{ArtifactCommit, Delivery, Error, Refusal};
+use stagewright_repository::{ArtifactCommit, Bare, Delivery, Error, Refusal};
 use stagewright_store::request::artifact::StoredArtifact;
 
 use super::{Edge, author, trouble};
@@ -15,23 +16,7 @@ pub(super) async fn commit(edge: &Edge<'_>, stored: &StoredArtifact) -> Acted {
     let branch = &edge.task.branch;
     let committed = async {
         let head = edge.bare.head(branch).await?;
-        let file = stored.artifact.path.rsplit('/').next().unwrap_or_default();
-        let message = format!(
-            "{}: {file} of {}\n\nStagewright-Run: {}\n",
-            edge.task.key.work_item, edge.examined, stored.run
-        );
-        let artifact = ArtifactCommit {
-            branch,
-            expected_head: &head,
-            path: &stored.artifact.path,
-            bytes: &stored.artifact.bytes,
-            message: &message,
-            author: &author(),
-            when: clock::now(),
-        };
-        let made = edge.bare.commit_artifact(&artifact).await?;
-        let delivery = edge.bare.deliver(branch, &made, &edge.bare.source_head(branch).await?).await?;
-        Ok::<_, Error>((made, delivery))
+        commit_report(edge.bare, branch, &head, edge.examined, stored).await
     };
     let moved = || Acted::NotNow(Fault::new("branch-moved", format!("{branch} has moved meanwhile")));
     match committed.await {
@@ -50,4 +35,29 @@ pub(super) async fn commit(edge: &Edge<'_>, stored: &StoredArtifact) -> Acted {
         ),
         Err(error) => trouble(&error),
     }
+}
+
+/// Commits a report on top of `head` in the host's copy, and brings it to the user's branch.
+pub(crate) async fn commit_report(
+    bare: &Bare,
+    branch: &BranchName,
+    head: &CommitId,
+    examined: &CommitId,
+    stored: &StoredArtifact,
+) -> Result<(CommitId, Delivery), Error> {
+    let file = stored.artifact.path.rsplit('/').next().unwrap_or_default();
+    let (item, run) = (&stored.task.work_item, stored.run);
+    let message = format!("{item}: {file} of {examined}\n\nStagewright-Run: {run}\n");
+    let artifact = ArtifactCommit {
+        branch,
+        expected_head: head,
+        path: &stored.artifact.path,
+        bytes: &stored.artifact.bytes,
+        message: &message,
+        author: &author(),
+        when: clock::now(),
+    };
+    let made = bare.commit_artifact(&artifact).await?;
+    let delivery = bare.deliver(branch, &made, &bare.source_head(branch).await?).await?;
+    Ok((made, delivery))
 }

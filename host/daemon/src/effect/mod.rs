@@ -30,6 +30,7 @@ use stagewright_store::request::effect::EffectId;
 use crate::config::Config;
 use crate::config::sections::{EffectIs, EffectKind};
 
+pub(crate) use artifact::commit_report;
 pub use command::Meaning;
 
 /// How long an act of git may take before its end is not waited for any more.
@@ -189,7 +190,7 @@ pub fn key(edge: &Edge<'_>, name: &str, job: stagewright_engine::identity::JobId
 }
 
 /// In whose name the host commits.
-pub(crate) fn author() -> Author {
+fn author() -> Author {
     Author { name: "stagewright".to_owned(), email: "stagewright@localhost".to_owned() }
 }
 

@@ -171,20 +171,20 @@ pub(super) async fn events(
     LastEventId(seen): LastEventId,
     Query(query): Query<EventsQuery>,
 ) -> Result<Events, NotHeard> {
-    let Ok(place) = Arc::clone(&api.feed().places).try_acquire_owned() else {
+    let Ok(place) = Arc::clone(&api.feed.places).try_acquire_owned() else {
         let told = Told::new(format!("{LISTENERS} listen already"))
             .with_remedy("close some of them, or poll /queue");
         return Err(NotHeard::TooMany(told));
     };
     // Before the end of the log is read: what is written in between is heard of.
-    let news = api.feed().listen();
+    let news = api.feed.listen();
     let after = match seen.or(query.after) {
         Some(after) => after,
-        None => api.store().last_event().await?,
+        None => api.parts.store.last_event().await?,
     };
     let listener = Listener {
-        store: Arc::clone(api.store()),
-        stop: api.stop().clone(),
+        store: Arc::clone(&api.parts.store),
+        stop: api.parts.stop.clone(),
         after,
         page: VecDeque::new(),
         news,

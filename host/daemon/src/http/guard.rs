@@ -95,10 +95,10 @@ fn out_of_time(limit: Duration) -> Problem {
 }
 
 fn look_at(api: &Api, parts: &mut Parts) -> Result<(), Problem> {
-    let local = api.address().ip().is_loopback();
+    let local = api.parts.address.ip().is_loopback();
     let host = host_of(parts);
     if (local || !api.hosts().is_empty())
-        && !host.as_ref().is_some_and(|host| is_ours(host, api.address(), api.hosts()))
+        && !host.as_ref().is_some_and(|host| is_ours(host, api.parts.address, api.hosts()))
     {
         let told = Told::new("the request names a host that this server is not")
             .with_remedy("ask by the address that the daemon listens on, or name the host in `http.hosts`");
@@ -108,7 +108,7 @@ fn look_at(api: &Api, parts: &mut Parts) -> Result<(), Problem> {
         let told = Told::new("a page of another origin changes nothing here");
         return Err(Problem::new(Kind::ForeignOrigin, told));
     }
-    let permitted = bearer(&parts.headers).is_some_and(|given| api.token().is(given));
+    let permitted = bearer(&parts.headers).is_some_and(|given| api.parts.token.is(given));
     if !permitted && (!local || !only_reads(&parts.method)) {
         return Err(no_token());
     }

@@ -62,7 +62,7 @@ refusals! {
 }
 
 pub(super) async fn health(State(api): State<Api>) -> Result<Json<Health>, Unwell> {
-    match tokio::time::timeout(PATIENCE, api.store().last_event()).await {
+    match tokio::time::timeout(PATIENCE, api.parts.store.last_event()).await {
         Ok(read) => read.map(drop)?,
         Err(_) => {
             let told = Told::new(format!("the store did not answer within {} s", PATIENCE.as_secs()))
@@ -130,17 +130,17 @@ refusals! {
 }
 
 pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, NoStatus> {
-    let metrics = api.store().metrics();
-    let instances = api.store().instances().await?;
+    let metrics = api.parts.store.metrics();
+    let instances = api.parts.store.instances().await?;
     Ok(Json(Status {
         version: env!("CARGO_PKG_VERSION"),
         state: api.phase().into(),
-        started: api.started().into(),
-        uptime_ms: crate::clock::now().since(api.started()).as_millis(),
-        instance: api.instance().to_string(),
+        started: api.parts.started.into(),
+        uptime_ms: crate::clock::now().since(api.parts.started).as_millis(),
+        instance: api.parts.instance.to_string(),
         pid: std::process::id(),
-        listen: api.address().to_string(),
-        job_limit: api.config().limits.jobs,
+        listen: api.parts.address.to_string(),
+        job_limit: api.parts.config.limits.jobs,
         instances: instances
             .into_iter()
             .map(|instance| InstanceView {
@@ -154,7 +154,7 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, NoSta
         store: StoreView {
             commits: metrics.commits,
             commands: metrics.commands,
-            last_event: api.store().last_event().await?,
+            last_event: api.parts.store.last_event().await?,
         },
     }))
 }

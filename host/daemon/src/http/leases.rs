@@ -29,10 +29,10 @@ refusals! {
 }
 
 pub(super) async fn list(State(api): State<Api>) -> Result<Json<Leases>, NoLeases> {
-    let (leases, instances) = (api.store().leases().await?, api.store().instances().await?);
+    let (leases, instances) = (api.parts.store.leases().await?, api.parts.store.instances().await?);
     let now = clock::now();
     let leases = leases.iter().map(|lease| LeaseView::of(lease, &instances, now)).collect();
-    Ok(Json(Leases { enabled: api.config().transition_lease.enabled, leases }))
+    Ok(Json(Leases { enabled: api.parts.config.transition_lease.enabled, leases }))
 }
 
 /// Whose lease is taken away, and how.
@@ -104,7 +104,7 @@ pub(super) async fn release(
     let named = |key: &stagewright_engine::identity::TaskKey| {
         key.work_item == query.work_item && query.repo.as_ref().is_none_or(|repo| *repo == key.repo)
     };
-    let mut leases = api.store().leases().await?;
+    let mut leases = api.parts.store.leases().await?;
     leases.retain(|lease| named(&lease.task));
     let lease = match leases.len() {
         0 => {
@@ -120,12 +120,13 @@ pub(super) async fn release(
             return Err(NotReleased::Ambiguous(told));
         }
     };
-    let instances = api.store().instances().await?;
+    let instances = api.parts.store.instances().await?;
     let view = LeaseView::of(&lease, &instances, clock::now());
     // Half of what a request may take: the rest is for the answer.
     let patience = api.time_limit() / 2;
     let freed =
-        release::release(api.store(), api.state(), &lease.task, query.force, "the API", patience).await?;
+        release::release(&api.parts.store, &api.parts.state, &lease.task, query.force, "the API", patience)
+            .await?;
     api.look_again();
     let Freed { forced, epoch, unresolved, left, .. } = freed;
     Ok(Json(Released {

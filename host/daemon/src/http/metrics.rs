@@ -35,7 +35,7 @@ impl Counted {
     /// Counts on, and gives what there is now.
     async fn go_on(&self, api: &Api) -> Result<BTreeMap<String, u64>, stagewright_store::Error> {
         let mut counted = self.0.lock().await;
-        let news = api.store().event_counts(counted.last).await?;
+        let news = api.parts.store.event_counts(counted.last).await?;
         counted.last = news.last;
         for (kind, number) in news.kinds {
             *counted.kinds.entry(kind).or_default() += number;
@@ -106,7 +106,7 @@ impl OperationOutput for Figures {
 }
 
 pub(super) async fn metrics(State(api): State<Api>) -> Result<Figures, NoFigures> {
-    let snapshot = api.snapshots().get(&api).await?;
+    let snapshot = api.snapshots.get(&api).await?;
     let overview = &snapshot.overview;
     let mut text = Text::default();
 
@@ -137,16 +137,16 @@ pub(super) async fn metrics(State(api): State<Api>) -> Result<Figures, NoFigures
         "Edge effects that are begun and have no end, or that nobody can say of.",
         effects,
     );
-    let held = api.store().held_by_fault().await?;
+    let held = api.parts.store.held_by_fault().await?;
     let held = held.into_iter().map(|(code, number)| (vec![("fault", code)], number));
     text.family("holds", "gauge", "Held tasks by the code of the fault.", held);
 
-    let leases = api.store().leases().await?;
+    let leases = api.parts.store.leases().await?;
     let oldest = leases.iter().map(|lease| clock::now().since(lease.taken).as_millis()).max().unwrap_or(0);
     text.one("leases", "gauge", "Transition leases that are held.", leases.len());
     text.one("lease_age_seconds", "gauge", "Age of the oldest transition lease.", seconds(oldest));
 
-    let events = api.counted().go_on(&api).await?;
+    let events = api.counted.go_on(&api).await?;
     let of = |kind: &str| events.get(kind).copied().unwrap_or_default();
     text.one("stage_writes_total", "counter", "Stages that were written.", of("stage-written"));
     text.one("deferrals_total", "counter", "Runs that did not work and are tried again.", of("job-deferred"));
@@ -154,7 +154,7 @@ pub(super) async fn metrics(State(api): State<Api>) -> Result<Figures, NoFigures
     let events = events.into_iter().map(|(kind, number)| (vec![("kind", kind)], number));
     text.family("events_total", "counter", "Entries of the event log by kind.", events);
 
-    let written = api.store().metrics();
+    let written = api.parts.store.metrics();
     text.one(
         "store_commits_total",
         "counter",
@@ -167,7 +167,7 @@ pub(super) async fn metrics(State(api): State<Api>) -> Result<Figures, NoFigures
         "Commands that those transactions answered.",
         written.commands,
     );
-    let uptime = clock::now().since(api.started()).as_millis();
+    let uptime = clock::now().since(api.parts.started).as_millis();
     text.one("uptime_seconds", "gauge", "For how long this daemon runs.", seconds(uptime));
     process(&mut text.0);
     Ok(Figures(text.0))

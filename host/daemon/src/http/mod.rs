@@ -59,7 +59,16 @@ use crate::state::StateDir;
 #[derive(Clone)]
 pub(crate) struct Api(Arc<Shared>);
 
-struct Shared {
+impl std::ops::Deref for Api {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// What all operations stand on.
+pub(crate) struct Shared {
     parts: Parts,
     snapshots: queue::Snapshots,
     feed: events::Feed,
@@ -109,7 +118,7 @@ pub(crate) async fn serve(listener: Listener, parts: Parts) {
         counted: metrics::Counted::from(last),
     }));
     let router = router(api.clone());
-    tokio::join!(listener.serve(router, connections, &stop), api.feed().watch(&**api.store(), &stop));
+    tokio::join!(listener.serve(router, connections, &stop), api.feed.watch(&*api.parts.store, &stop));
 }
 
 /// Every operation behind its guard.
@@ -223,82 +232,26 @@ fn told(
 }
 
 impl Api {
-    fn store(&self) -> &Arc<dyn Store> {
-        &self.0.parts.store
-    }
-
-    fn state(&self) -> &StateDir {
-        &self.0.parts.state
-    }
-
-    fn config(&self) -> &Config {
-        &self.0.parts.config
-    }
-
-    fn pipelines(&self) -> &Pipelines {
-        &self.0.parts.pipelines
-    }
-
-    fn repositories(&self) -> &Repositories {
-        &self.0.parts.repositories
-    }
-
-    fn operator(&self) -> &Operator {
-        &self.0.parts.operator
-    }
-
-    fn instance(&self) -> InstanceId {
-        self.0.parts.instance
-    }
-
-    fn started(&self) -> Timestamp {
-        self.0.parts.started
-    }
-
-    fn stop(&self) -> &Stop {
-        &self.0.parts.stop
-    }
-
     fn phase(&self) -> Phase {
-        self.0.parts.stop.phase()
-    }
-
-    fn token(&self) -> &Token {
-        &self.0.parts.token
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.0.parts.address
+        self.parts.stop.phase()
     }
 
     fn hosts(&self) -> &[String] {
-        &self.config().http.hosts
+        &self.parts.config.http.hosts
     }
 
     fn body_limit(&self) -> usize {
-        usize::try_from(self.config().http.body_bytes).unwrap_or(usize::MAX)
+        usize::try_from(self.parts.config.http.body_bytes).unwrap_or(usize::MAX)
     }
 
     fn time_limit(&self) -> Duration {
-        Duration::from_secs(self.config().http.timeout_s.0)
-    }
-
-    fn snapshots(&self) -> &queue::Snapshots {
-        &self.0.snapshots
-    }
-
-    fn feed(&self) -> &events::Feed {
-        &self.0.feed
-    }
-
-    fn counted(&self) -> &metrics::Counted {
-        &self.0.counted
+        Duration::from_secs(self.parts.config.http.timeout_s.0)
     }
 
     /// Something was changed that others may have waited for.
     fn look_again(&self) {
-        self.0.parts.queued.notify_one();
-        self.0.parts.look.notify_one();
+        self.parts.queued.notify_one();
+        self.parts.look.notify_one();
     }
 }
 

@@ -223,7 +223,7 @@ impl Snapshots {
                 let api = api.clone();
                 tokio::spawn(async move {
                     // In trouble, the next who asks is told of it.
-                    let _ = api.snapshots().read(&api).await;
+                    let _ = api.snapshots.read(&api).await;
                     drop(turn);
                 });
             }
@@ -253,7 +253,7 @@ impl Snapshots {
 
 impl Snapshot {
     async fn read(api: &Api) -> Result<Self, stagewright_store::Error> {
-        let store = api.store();
+        let store = &api.parts.store;
         let now = clock::now();
         let overview = store.overview().await?;
         let leases = store.leases().await?;
@@ -262,7 +262,7 @@ impl Snapshot {
         let exclusive = leases.iter().filter(|lease| lease.exclusive).map(shown).collect();
         let leases = leases.iter().map(shown).collect();
         let jobs = page(api, &QueueQuery::default(), None).await?;
-        let first = view(api.config(), &overview, leases, exclusive, jobs, now.into());
+        let first = view(&api.parts.config, &overview, leases, exclusive, jobs, now.into());
         let json = serde_json::to_vec(&first).unwrap_or_default().into();
         Ok(Self { overview, first, json })
     }
@@ -279,7 +279,7 @@ async fn page(
     let Limit(limit) = query.limit;
     // One more than is wanted tells whether there is a next page.
     let filter = LiveFilter { state: query.state.map(Into::into), after, limit: limit + 1 };
-    let mut jobs = api.store().live_jobs(filter).await?;
+    let mut jobs = api.parts.store.live_jobs(filter).await?;
     let more = jobs.len() > limit as usize;
     jobs.truncate(limit as usize);
     let last = jobs.last().filter(|_| more).and_then(|last| {
@@ -377,7 +377,7 @@ impl OperationOutput for Shown {
 }
 
 pub(super) async fn queue(State(api): State<Api>, Query(query): Query<QueueQuery>) -> Result<Shown, NoQueue> {
-    let snapshot = api.snapshots().get(&api).await?;
+    let snapshot = api.snapshots.get(&api).await?;
     if query == QueueQuery::default() {
         return Ok(Shown::Ready(snapshot.json.clone()));
     }

@@ -100,7 +100,7 @@ pub(super) async fn list(
         after: query.after.as_deref().map(cursor).transpose()?,
         ..TaskFilter::default()
     };
-    let mut tasks = api.store().tasks(filter).await?;
+    let mut tasks = api.parts.store.tasks(filter).await?;
     let more = tasks.len() > limit as usize;
     tasks.truncate(limit as usize);
     let next = tasks.last().filter(|_| more).map(|last| format!("{}/{}", last.key.repo, last.key.work_item));
@@ -125,7 +125,7 @@ refusals! {
 }
 
 async fn find(api: &Api, key: &TaskKey) -> Result<Task, NotShown> {
-    api.store().task(key).await?.ok_or_else(|| NotShown::NoSuchTask(no_task(key)))
+    api.parts.store.task(key).await?.ok_or_else(|| NotShown::NoSuchTask(no_task(key)))
 }
 
 fn no_task(key: &TaskKey) -> Told {
@@ -161,7 +161,7 @@ pub(super) async fn jobs(
     Query(query): Query<JobsQuery>,
 ) -> Result<Json<Jobs>, NotShown> {
     find(&api, &key).await?;
-    let jobs = api.store().jobs_of(&key, query.limit.0).await?;
+    let jobs = api.parts.store.jobs_of(&key, query.limit.0).await?;
     Ok(Json(Jobs { jobs: jobs.iter().map(Into::into).collect() }))
 }
 
@@ -207,10 +207,10 @@ pub(super) async fn artifact(
     State(api): State<Api>,
     StagePath(key, stage): StagePath,
 ) -> Result<Markdown, NotRead> {
-    if api.store().task(&key).await?.is_none() {
+    if api.parts.store.task(&key).await?.is_none() {
         return Err(NotRead::NoSuchTask(no_task(&key)));
     }
-    let stored = api.store().artifact(&key, &stage).await?;
+    let stored = api.parts.store.artifact(&key, &stage).await?;
     let stored = stored
         .ok_or_else(|| NotRead::NoArtifact(Told::new(format!("{key} has no artifact of `{stage}`"))))?;
     Ok(Markdown { bytes: stored.artifact.bytes, sha256: stored.artifact.sha256 })
@@ -294,9 +294,9 @@ pub(super) async fn add(
     _: Permit,
     Body(new): Body<NewTask>,
 ) -> Result<Added, NotAdded> {
-    let source = match api.store().repo(&new.repo).await? {
+    let source = match api.parts.store.repo(&new.repo).await? {
         Some(repo) => Some(repo.source),
-        None => api.config().repo(&new.repo).repo.path,
+        None => api.parts.config.repo(&new.repo).repo.path,
     };
     let Some(source) = source else {
         let told = Told::new(format!("there is no repository `{}`", new.repo)).with_remedy(
@@ -304,12 +304,12 @@ pub(super) async fn add(
         );
         return Err(NotAdded::NoSuchRepo(told));
     };
-    let pipeline = api.pipelines().of(&new.repo);
+    let pipeline = api.parts.pipelines.of(&new.repo);
     let stage = begin::first_stage(pipeline, new.stage.as_ref())?;
-    let bare = api.repositories().open(&new.repo, &source).await.map_err(NotBegun::from)?;
+    let bare = api.parts.repositories.open(&new.repo, &source).await.map_err(NotBegun::from)?;
     let key = TaskKey { repo: new.repo, work_item: new.work_item };
     let place = format!("/tasks/{}/{}", key.repo, key.work_item);
-    let begun = begin::begin(&**api.store(), &bare, key, new.branch, stage).await?;
+    let begun = begin::begin(&*api.parts.store, &bare, key, new.branch, stage).await?;
     api.look_again();
     let view = TaskView::from(&begun.task);
     Ok(if begun.new { Added::New(view, place) } else { Added::Known(view) })
@@ -353,8 +353,9 @@ impl From<operator::Error> for NotWished {
 }
 
 async fn wish(api: &Api, key: &TaskKey, wish: Request) -> Result<Json<TaskView>, NotWished> {
-    let task = api.store().task(key).await?.ok_or_else(|| NotWished::NoSuchTask(no_task(key)))?;
-    let done = api.operator().wish(api.config(), api.pipelines().of(&key.repo), task, &wish).await?;
+    let task = api.parts.store.task(key).await?.ok_or_else(|| NotWished::NoSuchTask(no_task(key)))?;
+    let done =
+        api.parts.operator.wish(&api.parts.config, api.parts.pipelines.of(&key.repo), task, &wish).await?;
     api.look_again();
     Ok(Json((&done).into()))
 }

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use stagewright_capability::process::Shepherd;
 use stagewright_capability::{Cancel, Place};
-use stagewright_engine::budget::DeferralBudget;
 use stagewright_engine::identity::{Epoch, InstanceId, JobId, TaskKey};
 use stagewright_engine::ledger::Ledger;
 use stagewright_engine::name::{CommitId, ProducerName, RepoName, StageName};
@@ -188,8 +187,7 @@ impl Worker {
         let gate = artifact.as_ref().map(|made| &made.gate);
         let end = RunEnd { outcome: &outcome, gate, saw_work: ledger.shows_work() };
         // Of the producer that ran, which may be the stage's fallback.
-        let retries = self.config.retries(producer);
-        let budget = DeferralBudget { max: retries.max, first: retries.first, longest: retries.ceiling };
+        let budget = self.config.deferrals_of(producer);
         // The task as it is now, not as it was when the job began: a person may have moved it.
         let task = self.store.task(&claimed.task.key).await?.unwrap_or_else(|| claimed.task.clone());
         let after = transition::after_run(&self.pipeline, &task, &claimed.job, end, &budget, now);

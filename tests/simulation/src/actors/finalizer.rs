@@ -4,7 +4,9 @@
 //! (daemon: `actor/finalizer.rs`, `transition.rs`).
 
 use serde_json::json;
-use stagewright_engine::effect::{Acted, EffectClass, NextStep, Standing, Then, after_act, next_step};
+use stagewright_engine::effect::{
+    Acted, Before, EffectClass, NextStep, Standing, Then, after_act, next_step,
+};
 use stagewright_engine::identity::JobId;
 use stagewright_engine::job::Job;
 use stagewright_engine::lease::{Lease, Liveness, liveness};
@@ -179,15 +181,13 @@ impl Region<'_> {
             Some(Reply::Refused) => Acted::NotNow(fault("head-moved")),
             None => Acted::Unclear(fault("no-answer")),
         };
-        // That this try did nothing says nothing of the one before, whose end nobody knows: then the intent stays open.
-        let in_doubt = next == NextStep::ActAgain && matches!(standing, Standing::Open { .. });
-        let after = after_act(class, acted, self.job.deferrals, &budget(), host.now());
-        match after.settle {
-            Some(EffectEnding::Failed(_)) if in_doubt => {
-                host.sim.saw("a try after a doubtful one did nothing")
-            }
-            Some(ending) => self.settle(&record, ending).await?,
-            None => {}
+        let before = if next == NextStep::ReadBack { Before::Nothing } else { standing.before() };
+        if before == Before::InDoubt && matches!(acted, Acted::NotNow(_)) {
+            host.sim.saw("a try after a doubtful one did nothing");
+        }
+        let after = after_act(class, before, acted, self.job.deferrals, &budget(), host.now());
+        if let Some(ending) = after.settle {
+            self.settle(&record, ending).await?;
         }
         Some(after.then)
     }
