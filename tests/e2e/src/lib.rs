@@ -6,6 +6,7 @@
 mod daemon;
 mod host;
 mod installed;
+mod locker;
 mod namespace;
 mod repo;
 mod slow_suite;
@@ -19,6 +20,7 @@ pub mod snapshot;
 pub use daemon::Daemon;
 pub use host::{Host, Ran};
 pub use installed::{component, python, shepherd, stagewright};
+pub use locker::Locker;
 pub use namespace::Namespaced;
 pub use repo::Repo;
 pub use slow_suite::SlowSuite;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use stagewright_e2e::{Daemon, Host, Repo, processes};
+use stagewright_e2e::{Daemon, Host, Locker, Repo, processes};
 
 /// Between the verdict and the stage that follows it.
 const POINTS: [&str; 6] = ["lease-taken", "intended", "before-act", "after-act", "settled", "before-stage"];
@@ -391,4 +391,38 @@ fn run_does_the_effects_of_its_stage_and_goes_on_where_a_killed_one_stopped() {
     assert_eq!((&report["judgement"], &report["to_stage"]), (&"pass".into(), &"done".into()), "{report:#}");
     world.is_done();
     assert_eq!(world.merges().len(), 1);
+}
+
+/// An effect that says that it has begun, and waits until it may end.
+fn slow_effect(outside: &Path) -> String {
+    let (begun, open, told) = (outside.join("begun"), outside.join("open"), outside.join("told"));
+    let script = format!(
+        "touch {}; while [ ! -e {} ]; do sleep 0.02; done; echo \"$STAGEWRIGHT_KEY\" >> {}",
+        begun.display(),
+        open.display(),
+        told.display()
+    );
+    format!(
+        "[effects.tell]\ndoes = \"command\"\nprogram = \"sh\"\nclass = \"keyed\"\ntimeout_s = 300\nargs = [\"-c\", '''{script}''']\n"
+    )
+}
+
+#[test]
+fn a_transition_whose_end_could_not_be_written_gives_its_lease_back_and_is_completed_by_the_same_daemon() {
+    let world = World::new(r#"["tell"]"#, slow_effect);
+    world.add();
+    let daemon = Daemon::start(&world.host, &[]);
+    let begun = world.outside.path().join("begun");
+    let limit = std::time::Duration::from_secs(60);
+    processes::wait_for(limit, "the effect to begin", || begun.exists());
+    // Longer than the daemon waits for its turn; the effect ends meanwhile.
+    let locker = Locker::of(&world.host.state().join("store.sqlite3"), 12);
+    std::fs::write(world.outside.path().join("open"), "").unwrap();
+    locker.wait();
+    hear_moved(&daemon);
+    daemon.stop();
+    world.is_done();
+    let told = world.told();
+    assert!(told.len() == 2 && told[0] == told[1], "{told:?}");
+    assert_eq!(events(&world, "stage-written"), 1);
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use stagewright_e2e::{Daemon, Host, Repo, SlowSuite, processes};
+use stagewright_e2e::{Daemon, Host, Locker, Repo, SlowSuite, processes};
 
 const LIMIT: Duration = Duration::from_secs(90);
 
@@ -64,23 +64,9 @@ fn a_store_that_another_process_keeps_locked_is_waited_for_and_nothing_is_lost()
     let daemon = Daemon::start(&host, &[]);
     suite.wait_until_begun();
     // Longer than the daemon waits for its turn.
-    let script = "import sqlite3, sys, time\n\
-                  store = sqlite3.connect(sys.argv[1], isolation_level=None)\n\
-                  store.execute('BEGIN IMMEDIATE')\n\
-                  print('locked', flush=True)\n\
-                  time.sleep(12)\n";
-    let mut locker = Command::new(stagewright_e2e::python())
-        .args(["-c", script])
-        .arg(store(&host))
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(locker.stdout.take().unwrap()), &mut line)
-        .unwrap();
-    assert_eq!(line.trim(), "locked");
+    let locker = Locker::of(&store(&host), 12);
     suite.open();
-    assert!(locker.wait().unwrap().success());
+    locker.wait();
     wait_until_tested(&host);
     daemon.stop();
 }

@@ -9,7 +9,7 @@ use std::fs;
 
 use aide::OperationOutput;
 use aide::generate::GenContext;
-use aide::openapi::{MediaType, Operation, Response as Described, SchemaObject, StatusCode as Code};
+use aide::openapi::{Operation, Response as Described, StatusCode as Code};
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -17,8 +17,8 @@ use stagewright_store::request::queue::{EventCounts, LiveState};
 use stagewright_store::request::task::TaskStateKind;
 use tokio::sync::Mutex;
 
-use super::Api;
 use super::problem::refusals;
+use super::{Api, text_answer};
 use crate::clock;
 
 const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -93,15 +93,7 @@ impl OperationOutput for Figures {
     type Inner = String;
 
     fn inferred_responses(ctx: &mut GenContext, _: &mut Operation) -> Vec<(Option<Code>, Described)> {
-        let json_schema = ctx.schema.subschema_for::<String>();
-        let schema = Some(SchemaObject { json_schema, external_docs: None, example: None });
-        let media = MediaType { schema, ..MediaType::default() };
-        let described = Described {
-            description: "Figures in the text format of Prometheus.".to_owned(),
-            content: [("text/plain".to_owned(), media)].into_iter().collect(),
-            ..Described::default()
-        };
-        vec![(Some(Code::Code(200)), described)]
+        text_answer(ctx, "text/plain", "Figures in the text format of Prometheus.")
     }
 }
 

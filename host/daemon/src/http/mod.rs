@@ -34,7 +34,8 @@ use std::time::Duration;
 
 use aide::axum::ApiRouter;
 use aide::axum::routing::{get_with, post_with};
-use aide::openapi::{Info, OpenApi, SecurityScheme};
+use aide::generate::GenContext;
+use aide::openapi::{self, Info, MediaType, OpenApi, SchemaObject, SecurityScheme, StatusCode};
 use aide::transform::TransformOperation;
 use axum::Router;
 use axum::body::Bytes;
@@ -229,6 +230,23 @@ fn told(
         aide::generate::in_context(|ctx| problem::describe(ctx, operation.inner_mut(), guard::REFUSES));
         operation.id(id).summary(summary)
     }
+}
+
+/// For the document: an answer that is text of this kind, and no JSON.
+fn text_answer(
+    ctx: &mut GenContext,
+    media_type: &str,
+    description: &str,
+) -> Vec<(Option<StatusCode>, openapi::Response)> {
+    let json_schema = ctx.schema.subschema_for::<String>();
+    let schema = Some(SchemaObject { json_schema, external_docs: None, example: None });
+    let media = MediaType { schema, ..MediaType::default() };
+    let described = openapi::Response {
+        description: description.to_owned(),
+        content: [(media_type.to_owned(), media)].into_iter().collect(),
+        ..openapi::Response::default()
+    };
+    vec![(Some(StatusCode::Code(200)), described)]
 }
 
 impl Api {

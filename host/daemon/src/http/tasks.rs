@@ -3,7 +3,7 @@
 
 use aide::OperationOutput;
 use aide::generate::GenContext;
-use aide::openapi::{MediaType, Operation, Response as Described, SchemaObject, StatusCode as Code};
+use aide::openapi::{Operation, Response as Described, StatusCode as Code};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -17,10 +17,10 @@ use stagewright_engine::transition::{Refused, Request};
 use stagewright_store::request::conclusion::ConcludeRefused;
 use stagewright_store::request::task::{TaskFilter, TaskRefused, TaskStateKind};
 
-use super::Api;
 use super::guard::Permit;
 use super::input::{Body, Limit, Query, StagePath, TaskPath, key_schema, stage_schema};
 use super::problem::{Told, refusals};
+use super::{Api, text_answer};
 use crate::begin::{self, NotBegun};
 use crate::operator;
 use crate::view::{JobView, TaskView};
@@ -191,15 +191,7 @@ impl OperationOutput for Markdown {
     type Inner = String;
 
     fn inferred_responses(ctx: &mut GenContext, _: &mut Operation) -> Vec<(Option<Code>, Described)> {
-        let json_schema = ctx.schema.subschema_for::<String>();
-        let schema = Some(SchemaObject { json_schema, external_docs: None, example: None });
-        let media = MediaType { schema, ..MediaType::default() };
-        let described = Described {
-            description: "The artifact as it was judged. `ETag` is its SHA-256.".to_owned(),
-            content: [("text/markdown".to_owned(), media)].into_iter().collect(),
-            ..Described::default()
-        };
-        vec![(Some(Code::Code(200)), described)]
+        text_answer(ctx, "text/markdown", "The artifact as it was judged. `ETag` is its SHA-256.")
     }
 }
 

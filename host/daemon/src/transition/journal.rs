@@ -98,12 +98,10 @@ impl Region<'_> {
             detail: json!({ "from": self.to.expected, "to": self.to.to, "time_ms": effect.time.as_millis() as u64 }),
             now: clock::now(),
         };
-        let record = match self.worker.store.intend(new).await {
-            Ok(Intended::New(record)) => return Ok(Some((record, Standing::New))),
-            Ok(Intended::Known(record)) => record,
-            Err(IntendRefused::LeaseLost) => return Ok(None),
-            Err(IntendRefused::Store(error)) => return Err(error.into()),
-            Err(refused) => return Err(Error::Refused(refused.to_string())),
+        let record = match unless_lost(self.worker.store.intend(new).await)? {
+            None => return Ok(None),
+            Some(Intended::New(record)) => return Ok(Some((record, Standing::New))),
+            Some(Intended::Known(record)) => record,
         };
         let standing = match &record.ended {
             Some((EffectEnding::Done(_), _)) => Standing::Done,
@@ -131,11 +129,9 @@ impl Region<'_> {
         before: Before,
     ) -> Result<Result<(), Left>, Error> {
         let again = IntendAgain { id: record.id, lease: self.lease.clone(), now: clock::now() };
-        match self.worker.store.intend_again(again).await {
-            Ok(record) => self.act(effect, edge, &record, before).await,
-            Err(IntendRefused::LeaseLost) => Ok(Err(Left::Overtaken)),
-            Err(IntendRefused::Store(error)) => Err(error.into()),
-            Err(refused) => Err(Error::Refused(refused.to_string())),
+        match unless_lost(self.worker.store.intend_again(again).await)? {
+            Some(record) => self.act(effect, edge, &record, before).await,
+            None => Ok(Err(Left::Overtaken)),
         }
     }
 
@@ -229,6 +225,16 @@ impl Region<'_> {
 
     fn grace(&self) -> Span {
         Span::from_secs(self.worker.config.jobs.grace_s.0)
+    }
+}
+
+/// What an intent came to; `None` if the lease is lost.
+fn unless_lost<T>(answer: Result<T, IntendRefused>) -> Result<Option<T>, Error> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(IntendRefused::LeaseLost) => Ok(None),
+        Err(IntendRefused::Store(error)) => Err(error.into()),
+        Err(refused) => Err(Error::Refused(refused.to_string())),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The finalizer: completes the transition of a finished job. Lease, effects one by one, stage (O2, O9, J6).
 //!
 //! It makes no difference between a job that was finished just now and one whose owner died in the midst of its effects
-//! (daemon: `actor/finalizer.rs`, `transition.rs`).
+//! (daemon: `actor/finalizer.rs`, `transition/`).
 
 use serde_json::json;
 use stagewright_engine::effect::{

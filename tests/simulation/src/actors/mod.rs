@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! pool, worker   daemon: actor/pool.rs, worker/mod.rs
-//! finalizer      daemon: actor/finalizer.rs, transition.rs
+//! finalizer      daemon: actor/finalizer.rs, transition/
 //! reconciler     daemon: actor/reconciler.rs
 //! reaper         daemon: actor/reaper.rs, recovery.rs
 //! operator       daemon: operator.rs; a forced release, and what a person finds about an unresolved effect
