@@ -73,7 +73,7 @@ pub(crate) async fn begin(
     let Some(branch) = branch.or_else(|| source.branch().cloned()) else {
         return Err(NotBegun::NoBranch { repository: source.top.display().to_string() });
     };
-    let head = bare.head(&branch).await?;
+    let head = bare.head_when_opened(&branch).await?;
     let now = clock::now();
     store.put_repo(NewRepo { name: key.repo.clone(), source: source.top.clone(), now }).await?;
     let known = store.task(&key).await?.is_some();

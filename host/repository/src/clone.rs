@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use stagewright_engine::name::{BranchName, CommitId};
 
-use crate::bare::Bare;
+use crate::bare::{Bare, SOURCE_HEADS};
 use crate::error::Error;
 use crate::removal;
 
@@ -46,20 +46,20 @@ impl Bare {
         let made = std::fs::DirBuilder::new().mode(0o700).create(&dest);
         made.map_err(|source| Error::files("creating", &dest, source))?;
         let unfinished = Unfinished(Some(dest.clone()));
-        self.write_git_folder(commit, branch, &dest.join(".git")).await?;
+        self.write_git_folder(commit, branch, &dest.join(".git"))?;
         self.write_files(commit, &dest).await?;
         let (submodules, lfs_pointers) = self.what_is_left_out(commit, &dest).await?;
         unfinished.finished();
         Ok(DisposableClone { path: dest, submodules, lfs_pointers })
     }
 
-    async fn write_git_folder(
+    fn write_git_folder(
         &self,
         commit: &CommitId,
         branch: Option<&BranchName>,
         git_dir: &Path,
     ) -> Result<(), Error> {
-        let refs = self.packed_refs(commit, branch).await?;
+        let refs = self.packed_refs(commit, branch);
         let head = match branch {
             Some(branch) => format!("ref: refs/heads/{branch}\n"),
             None => format!("{commit}\n"),
@@ -95,36 +95,21 @@ impl Bare {
     }
 
     /// The clone's refs in the format of `packed-refs`: one file instead of one for each ref.
-    async fn packed_refs(&self, commit: &CommitId, branch: Option<&BranchName>) -> Result<Vec<u8>, Error> {
-        let ask = self.git.quick(&self.path).args([
-            "for-each-ref",
-            "--format=%(objectname) %(*objectname) %(refname)",
-            "refs/source/heads/",
-            "refs/tags/",
-        ]);
-        let answer = ask.run().await?;
+    fn packed_refs(&self, commit: &CommitId, branch: Option<&BranchName>) -> Vec<u8> {
         let mut refs = b"# pack-refs with: peeled fully-peeled sorted \n".to_vec();
         // Sorted by name: refs/heads, refs/remotes, refs/tags.
         if let Some(branch) = branch {
             refs.extend_from_slice(format!("{commit} refs/heads/{branch}\n").as_bytes());
         }
-        for line in answer.stdout.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-            let mut parts = line.splitn(3, |&byte| byte == b' ');
-            let (Some(object), Some(peeled), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
-                continue;
-            };
-            refs.extend_from_slice(object);
-            refs.push(b' ');
-            match name.strip_prefix(b"refs/source/heads/") {
-                Some(branch) => refs.extend([b"refs/remotes/origin/", branch].concat()),
-                None => refs.extend_from_slice(name),
-            }
-            refs.push(b'\n');
-            if !peeled.is_empty() {
-                refs.extend([b"^", peeled, b"\n"].concat());
+        for (from, to) in [(SOURCE_HEADS, "refs/remotes/origin/"), ("refs/tags/", "refs/tags/")] {
+            for (name, known) in self.refs.under(from) {
+                refs.extend([known.object.as_slice(), b" ", to.as_bytes(), name, b"\n"].concat());
+                if !known.peeled.is_empty() {
+                    refs.extend([b"^", known.peeled.as_slice(), b"\n"].concat());
+                }
             }
         }
-        Ok(refs)
+        refs
     }
 
     async fn write_files(&self, commit: &CommitId, dest: &Path) -> Result<(), Error> {

@@ -198,7 +198,7 @@ impl Heads {
         if let Some(known) = self.0.get(branch) {
             return known.clone();
         }
-        let head = bare.head(branch).await.ok();
+        let head = bare.head_when_opened(branch).await.ok();
         self.0.insert(branch.clone(), head.clone());
         head
     }

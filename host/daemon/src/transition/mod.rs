@@ -137,23 +137,34 @@ impl Worker {
         Ok(opened.map_err(|error| unreachable(error.to_string())))
     }
 
-    /// Whether the branch's head is the examined commit, or that and reports of the host's (E5). Not, if there is no such
-    /// branch any more.
+    /// Whether the branch's head was the examined commit when the copy was opened, or that and reports of the host's (E5).
+    /// Not, if there was no such branch any more.
     pub(crate) async fn is_as_examined(
         &self,
         bare: &Bare,
         task: &Task,
         examined: &CommitId,
     ) -> Result<bool, stagewright_store::Error> {
-        match bare.head(&task.branch).await {
-            Ok(head) if head == *examined => Ok(true),
-            Ok(head) => {
-                // Read only where it matters: a thousand tasks can stand on one branch.
-                let items = self.work_items_on(task).await?;
-                Ok(bare.only_artifacts_between(examined, &head, &items).await.unwrap_or(false))
-            }
+        match bare.head_when_opened(&task.branch).await {
+            Ok(head) => self.only_reports_between(bare, task, examined, &head).await,
             Err(_) => Ok(false),
         }
+    }
+
+    /// Whether a head of the task's branch is the examined commit, or that and reports of the host's.
+    pub(crate) async fn only_reports_between(
+        &self,
+        bare: &Bare,
+        task: &Task,
+        examined: &CommitId,
+        head: &CommitId,
+    ) -> Result<bool, stagewright_store::Error> {
+        if head == examined {
+            return Ok(true);
+        }
+        // Read only where it matters: a thousand tasks can stand on one branch.
+        let items = self.work_items_on(task).await?;
+        Ok(bare.only_artifacts_between(examined, head, &items).await.unwrap_or(false))
     }
 
     /// The work items whose tasks stand on the task's branch, its own among them.

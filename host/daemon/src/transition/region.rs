@@ -130,9 +130,10 @@ impl<'a> Region<'a> {
     async fn write_stage(&self, bare: &Bare) -> Result<Completed, Error> {
         let worker = self.worker;
         // The next stage sees the reports that are on the branch now; the code is the examined one, as was compared.
-        let commit = match worker.is_as_examined(bare, self.task, &self.job.commit).await? {
-            true => bare.head(&self.task.branch).await.unwrap_or_else(|_| self.job.commit.clone()),
-            false => self.job.commit.clone(),
+        let examined = &self.job.commit;
+        let commit = match bare.head(&self.task.branch).await {
+            Ok(head) if worker.only_reports_between(bare, self.task, examined, &head).await? => head,
+            _ => examined.clone(),
         };
         let now = clock::now();
         let ownership = Ownership::Lease(self.lease.clone());

@@ -173,7 +173,7 @@ impl Worker {
 async fn base_of(bare: &Bare, commit: &CommitId) -> Option<(BranchName, CommitId)> {
     for name in ["main", "master"] {
         let branch = BranchName::new(name).ok()?;
-        let Ok(head) = bare.source_head(&branch).await else { continue };
+        let Ok(head) = bare.source_head_when_opened(&branch) else { continue };
         let base = bare.merge_base(&head, commit).await.ok().flatten()?;
         return Some((branch, base));
     }

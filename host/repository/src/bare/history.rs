@@ -2,7 +2,7 @@
 
 use stagewright_engine::name::{BranchName, CommitId, WorkItem};
 
-use super::{Bare, commit_id, host_ref, source_ref};
+use super::{Bare, SOURCE_HEADS, commit_id, host_ref, source_ref};
 use crate::error::{Error, shown};
 use crate::suite_files::{SuiteFile, kind_of};
 
@@ -10,31 +10,48 @@ use crate::suite_files::{SuiteFile, kind_of};
 pub(crate) const ARTIFACTS: &str = "docs/work-items/";
 
 impl Bare {
-    /// The user's branches, in alphabetical order. A name that the host can't use is left out.
-    pub async fn branches(&self) -> Result<Vec<BranchName>, Error> {
-        let ask = self.git.quick(&self.path).args([
-            "for-each-ref",
-            "--format=%(refname:lstrip=3)",
-            "refs/source/heads/",
-        ]);
-        let answer = ask.run().await?;
-        let text = String::from_utf8_lossy(&answer.stdout);
-        Ok(text.lines().filter_map(|name| BranchName::new(name).ok()).collect())
+    /// The user's branches when the copy was opened, in alphabetical order. A name that the host can't use is left out.
+    pub fn branches(&self) -> Vec<BranchName> {
+        let names = self.refs.under(SOURCE_HEADS).filter_map(|(name, _)| std::str::from_utf8(name).ok());
+        names.filter_map(|name| BranchName::new(name).ok()).collect()
     }
 
-    /// The head of a branch: the user's, or the host's artifact commits on top of it.
+    /// The head of a branch when the copy was opened: the user's, or the host's artifact commits on top of it.
     ///
     /// The host's commits count as long as they stand on the user's head and differ from it by artifacts only. A
     /// user who commits, rewrites the branch or takes commits back is always the one who is followed.
     ///
     /// # Errors
     /// [`Error::NoSuchRevision`] if the user has no such branch.
+    pub async fn head_when_opened(&self, branch: &BranchName) -> Result<CommitId, Error> {
+        let user = self.source_head_when_opened(branch)?;
+        self.with_artifacts(user, self.refs.commit(&host_ref(branch))).await
+    }
+
+    /// The head of a branch in the user's repository when the copy was opened.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRevision`] if the user had no such branch.
+    pub fn source_head_when_opened(&self, branch: &BranchName) -> Result<CommitId, Error> {
+        self.refs.commit(&source_ref(branch)).ok_or_else(|| self.no_such_revision(branch.as_str()))
+    }
+
+    /// The head of a branch, with what this host has committed and delivered since the copy was opened.
+    ///
+    /// # Errors
+    /// As [`head_when_opened`](Self::head_when_opened).
     pub async fn head(&self, branch: &BranchName) -> Result<CommitId, Error> {
         let user = self.source_head(branch).await?;
-        match self.reference(&host_ref(branch)).await? {
-            Some(host) if host == user => Ok(user),
+        self.with_artifacts(user, self.reference(&host_ref(branch)).await?).await
+    }
+
+    /// The host's head if it is the user's and artifacts on top, else the user's.
+    async fn with_artifacts(&self, user: CommitId, host: Option<CommitId>) -> Result<CommitId, Error> {
+        match host {
             Some(host)
-                if self.is_ancestor(&user, &host).await? && self.only_artifacts(&user, &host).await? =>
+                if host != user
+                    && self.is_ancestor(&user, &host).await?
+                    && self.only_artifacts(&user, &host).await? =>
             {
                 Ok(host)
             }
@@ -42,14 +59,15 @@ impl Bare {
         }
     }
 
-    /// The head of a branch in the user's repository, as it was when the copy was opened.
+    /// The head of a branch in the user's repository, as the last one who opened the copy has seen it, or as this host has
+    /// delivered it since.
     ///
     /// # Errors
     /// [`Error::NoSuchRevision`] if the user has no such branch.
     pub async fn source_head(&self, branch: &BranchName) -> Result<CommitId, Error> {
         match self.reference(&source_ref(branch)).await? {
             Some(commit) => Ok(commit),
-            None => Err(self.no_such_revision(branch.as_str()).await),
+            None => Err(self.no_such_revision(branch.as_str())),
         }
     }
 
@@ -73,7 +91,7 @@ impl Bare {
                 }
             }
         }
-        Err(self.no_such_revision(revision).await)
+        Err(self.no_such_revision(revision))
     }
 
     /// The newest commit that both have in their history, if there is one.
@@ -202,8 +220,8 @@ impl Bare {
         Ok(Some(self.git.quick(&self.path).args(["cat-file", "blob", &object]).run().await?.stdout))
     }
 
-    async fn no_such_revision(&self, name: &str) -> Error {
-        let branches = self.branches().await.unwrap_or_default();
+    fn no_such_revision(&self, name: &str) -> Error {
+        let branches = self.branches();
         let shown_branches: Vec<&str> = branches.iter().take(8).map(BranchName::as_str).collect();
         let more = if branches.len() > 8 { ", …" } else { "" };
         let near = match shown_branches.is_empty() {

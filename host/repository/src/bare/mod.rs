@@ -15,10 +15,12 @@ mod deliver;
 mod history;
 mod lock;
 mod merge;
+mod refs;
 mod shared;
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use stagewright_engine::name::{BranchName, CommitId, RepoName};
 
@@ -30,6 +32,7 @@ use crate::error::{Error, shown};
 use crate::git::{self, Git};
 use crate::source::{self, Facade, Head, Purpose, Source};
 use lock::Lock;
+use refs::Refs;
 use shared::Looks;
 
 /// The folder with the host's bare copies, one for each repository's name.
@@ -46,6 +49,8 @@ pub struct Bare {
     pub(crate) git: Git,
     pub(crate) path: PathBuf,
     pub(crate) source: Source,
+    /// What the copy's refs were when it was opened.
+    pub(crate) refs: Arc<Refs>,
 }
 
 impl Repositories {
@@ -86,7 +91,8 @@ impl Repositories {
     /// # Errors
     /// As [`open`](Self::open).
     pub async fn open_source(&self, name: &RepoName, source: Source) -> Result<Bare, Error> {
-        let mut bare = Bare { git: self.git.clone(), path: self.folder.join(format!("{name}.git")), source };
+        let (git, path) = (self.git.clone(), self.folder.join(format!("{name}.git")));
+        let mut bare = Bare { git, path, source, refs: Arc::default() };
         let lock = Lock::take(&bare.path).await?;
         bare.make_if_missing(&lock).await?;
         bare.fetch(&lock).await?;
@@ -156,37 +162,33 @@ impl Bare {
                 false => answer.into_error().into(),
             });
         }
+        self.refs = Arc::new(self.read_refs().await?);
         self.drop_stale_host_branches(lock).await?;
-        self.look_up_head().await
+        self.look_up_head()
     }
 
     /// Forgets artifact commits of branches that the user has deleted: such a branch's name must be free for a
     /// branch below it (`a` and `a/b` can't both be).
     async fn drop_stale_host_branches(&self, lock: &Lock) -> Result<(), Error> {
-        const SOURCE: &str = "refs/source/heads/";
-        const HOST: &str = "refs/host/heads/";
-        let format = "--format=%(refname)";
-        let answer = self.git.quick(&self.path).args(["for-each-ref", format, SOURCE, HOST]).run().await?;
-        let text = String::from_utf8_lossy(&answer.stdout);
-        let (sources, hosts): (Vec<&str>, Vec<&str>) =
-            text.lines().partition(|name| name.starts_with(SOURCE));
-        for host in hosts {
-            let name = host.strip_prefix(HOST).unwrap_or(host);
-            if sources.binary_search(&format!("{SOURCE}{name}").as_str()).is_err() {
+        for (name, host) in self.refs.under(HOST_HEADS) {
+            // A name that the host can't use is none that it has given.
+            let name = String::from_utf8_lossy(name);
+            if self.refs.commit(&format!("{SOURCE_HEADS}{name}")).is_none() {
                 let delete = self.git.quick(&self.path).holding(lock.file()?);
-                delete.args(["update-ref", "--no-deref", "-d", host]).run().await?;
+                let host = String::from_utf8_lossy(&host.name);
+                delete.args(["update-ref", "--no-deref", "-d", host.as_ref()]).run().await?;
             }
         }
         Ok(())
     }
 
-    async fn look_up_head(&mut self) -> Result<(), Error> {
+    fn look_up_head(&mut self) -> Result<(), Error> {
         let name = match &self.source.head {
             Head::Detached { .. } => return Ok(()),
             Head::Branch { name, .. } => name.clone(),
         };
-        let commit = self.reference(&source_ref(&name)).await?;
-        if commit.is_none() && self.branches().await?.is_empty() {
+        let commit = self.refs.commit(&source_ref(&name));
+        if commit.is_none() && self.branches().is_empty() {
             return Err(source::Error::Empty { path: self.source.top.clone() }.into());
         }
         self.source.head = Head::Branch { name, commit };
@@ -206,12 +208,17 @@ impl Bare {
     }
 }
 
+/// Where the copy has the user's branches.
+pub(crate) const SOURCE_HEADS: &str = "refs/source/heads/";
+/// Where it has the same ones with the host's artifact commits.
+const HOST_HEADS: &str = "refs/host/heads/";
+
 pub(crate) fn source_ref(branch: &BranchName) -> String {
-    format!("refs/source/heads/{branch}")
+    format!("{SOURCE_HEADS}{branch}")
 }
 
 pub(crate) fn host_ref(branch: &BranchName) -> String {
-    format!("refs/host/heads/{branch}")
+    format!("{HOST_HEADS}{branch}")
 }
 
 /// The commit or object that git answered with.

@@ -43,7 +43,7 @@ async fn new_rewritten_and_deleted_branches_are_followed() {
     let second = bare.head(&branch("main")).await.unwrap();
     assert_ne!(first, second);
     assert_eq!(second, place.user_head("main"));
-    assert_eq!(bare.branches().await.unwrap(), [branch("main"), branch("old/b")]);
+    assert_eq!(bare.branches(), [branch("main"), branch("old/b")]);
     assert!(bare.resolve("v1").await.is_err());
 }
 

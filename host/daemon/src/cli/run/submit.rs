@@ -58,7 +58,7 @@ pub(super) async fn submit(
             ))
         })?,
     };
-    let head = bare.head(&branch).await?;
+    let head = bare.head_when_opened(&branch).await?;
     let checkout = (!source.bare).then(|| source.top.clone());
 
     let now = clock::now();
@@ -72,7 +72,7 @@ pub(super) async fn submit(
             key.work_item, task.branch
         )));
     }
-    let head = if task.branch == branch { head } else { bare.head(&task.branch).await? };
+    let head = if task.branch == branch { head } else { bare.head_when_opened(&task.branch).await? };
     task = store.observe_head(ObserveHead { task: key.clone(), head: head.clone(), now }).await?;
 
     if let Some(hold) = task.hold() {
