@@ -103,7 +103,7 @@ fn an_older_program_refuses_a_newer_schema() {
     let place = Place::with_store();
     place.sql("PRAGMA user_version = 99");
     let error = place.refuse();
-    assert!(matches!(error, OpenError::NewerSchema { found: 99, known: 3, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::NewerSchema { found: 99, known: 4, .. }), "{error:?}");
     assert!(error.to_string().contains("use the newer stagewright"), "{error}");
 }
 
@@ -129,7 +129,7 @@ fn the_schema_is_not_changed_under_a_live_instance() {
     let alive = File::create(place.folder.path().join("store.sqlite3.lock")).unwrap();
     alive.lock_shared().unwrap();
     let error = place.refuse();
-    assert!(matches!(error, OpenError::InUse { found: 0, known: 3, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::InUse { found: 0, known: 4, .. }), "{error:?}");
     drop(alive);
     place.open().unwrap();
 }
@@ -142,16 +142,29 @@ fn a_store_of_version_1_is_brought_up_to_date_and_keeps_what_is_in_it() {
         "PRAGMA user_version = 1;
          INSERT INTO repos VALUES ('shop', x'2f', 1, 1);
          INSERT INTO tasks (repo, work_item, stage, state, branch, created, updated)
-         VALUES ('shop', 'ORCH-1', 'testing', 'active', 'main', 1, 1);",
+         VALUES ('shop', 'ORCH-1', 'testing', 'active', 'main', 1, 1);
+         INSERT INTO instances VALUES (x'00000000000000000000000000000001', '{}', 1, NULL);
+         INSERT INTO jobs (id, task, stage, commit_id, state, due, attempt, created, updated)
+         VALUES (x'00000000000000000000000000000002', 1, 'testing', 'a', 'done', 1, 1, 1, 1);
+         INSERT INTO runs (id, job, instance, epoch, started)
+         VALUES (x'00000000000000000000000000000003', x'00000000000000000000000000000002',
+                 x'00000000000000000000000000000001', 1, 1);",
     );
     drop(place.open().unwrap());
     let conn = Connection::open(place.path()).unwrap();
-    let kept: (String, u32) = conn
-        .query_row("SELECT work_item, (SELECT user_version FROM pragma_user_version) FROM tasks", [], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
+    let kept: (String, String, u32) = conn
+        .query_row(
+            "SELECT work_item, jobs.state, (SELECT user_version FROM pragma_user_version)
+             FROM runs JOIN jobs ON jobs.id = runs.job JOIN tasks ON tasks.id = jobs.task",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )
         .unwrap();
-    assert_eq!(kept, ("ORCH-1".to_owned(), 3));
+    assert_eq!(kept, ("ORCH-1".to_owned(), "done".to_owned(), 4));
+    // What refers to a table that was made anew refers to the new one.
+    conn.pragma_update(None, "foreign_keys", true).unwrap();
+    let orphan = conn.execute("UPDATE runs SET job = x'00000000000000000000000000000009'", []);
+    assert!(orphan.unwrap_err().to_string().contains("FOREIGN KEY"));
 }
 
 #[test]

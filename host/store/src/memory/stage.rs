@@ -92,16 +92,7 @@ impl State {
     /// **The one function that writes a stage.** Everything was compared before.
     fn write_stage(&mut self, change: &StageChange) -> Result<Task, Error> {
         let task = self.task_of(&change.task)?;
-        task.stage = change.to.clone();
-        task.epoch = task.epoch.next();
-        task.state = match &change.becomes {
-            Becomes::Active { .. } => TaskState::Active,
-            Becomes::Held(hold) => TaskState::Held(hold.clone()),
-            Becomes::Done => TaskState::Done,
-            Becomes::Cancelled => TaskState::Cancelled,
-        };
-        task.attempts_spent = change.attempts.applied_to(task.attempts_spent);
-        task.updated = change.now;
+        change.write_on(task);
         let moved = task.clone();
         self.leases.remove(&change.task);
         self.supersede_live(&moved, change.now)?;

@@ -5,7 +5,7 @@ use stagewright_engine::lease::Lease;
 use stagewright_engine::ledger::Ledger;
 use stagewright_engine::name::StageName;
 use stagewright_engine::outcome::Outcome;
-use stagewright_engine::task::{Hold, StageVerdict, Task};
+use stagewright_engine::task::{Hold, StageVerdict, Task, TaskState};
 use stagewright_engine::time::Timestamp;
 
 use super::artifact::Artifact;
@@ -100,6 +100,20 @@ impl StageChange {
         }
         let detail = format!("the next job is for `{}`, the task goes to `{}`", next.stage, self.to);
         Err(Error::Rejected { detail })
+    }
+
+    /// Makes of the task that was compared what the task is afterwards, as every store writes it.
+    pub(crate) fn write_on(&self, task: &mut Task) {
+        task.stage = self.to.clone();
+        task.epoch = task.epoch.next();
+        task.state = match &self.becomes {
+            Becomes::Active { .. } => TaskState::Active,
+            Becomes::Held(hold) => TaskState::Held(hold.clone()),
+            Becomes::Done => TaskState::Done,
+            Becomes::Cancelled => TaskState::Cancelled,
+        };
+        task.attempts_spent = self.attempts.applied_to(task.attempts_spent);
+        task.updated = self.now;
     }
 }
 

@@ -25,11 +25,12 @@ pub(super) const SELECT: &str = "SELECT jobs.id, repo, work_item, jobs.stage, co
                       jobs.producer \
                       FROM jobs JOIN tasks ON tasks.id = jobs.task";
 /// The states of the unique index, word for word, so that SQLite sees that the index answers the question.
-pub(super) const LIVE: &str = "jobs.state IN ('queued', 'running', 'deferred', 'held', 'finished')";
+pub(super) const LIVE: &str = "jobs.state <> 'done' AND jobs.state <> 'failed' \
+                               AND jobs.state <> 'cancelled' AND jobs.state <> 'superseded'";
 
 /// A queued job is due whatever the clock says: it may have been set back since. Deferred ones that are not due
 /// are looked at only when nothing else is left, since what is due has an earlier time.
-const NEXT_DUE: &str = "jobs.stage = ?1 AND jobs.state IN ('queued', 'deferred') \
+const NEXT_DUE: &str = "jobs.stage = ?1 AND (jobs.state = 'queued' OR jobs.state = 'deferred') \
                         AND (jobs.state = 'queued' OR jobs.due <= ?2) \
                         AND tasks.stage = jobs.stage AND tasks.state = 'active' \
                         AND (?3 IS NULL OR tasks.repo IN (SELECT value FROM json_each(?3))) \
@@ -148,7 +149,7 @@ pub(super) fn enqueue(batch: &mut Batch<'_>, new: &NewJob) -> Step<Job, EnqueueR
         if !waits || same {
             return Ok(live.job);
         }
-        supersede_live(batch, &found, None, new.now)?;
+        supersede_live(batch, &found, new.now)?;
     }
     Ok(insert(batch, &found, new)?)
 }
@@ -156,6 +157,7 @@ pub(super) fn enqueue(batch: &mut Batch<'_>, new: &NewJob) -> Step<Job, EnqueueR
 /// Queues a job for a task that is known to have no live one.
 pub(super) fn insert(batch: &mut Batch<'_>, found: &TaskRow, new: &NewJob) -> Result<Job> {
     let conn = batch.conn();
+    let attempt = found.task.attempts_spent.saturating_add(1);
     conn.prepare_cached(
         "INSERT INTO jobs (id, task, stage, commit_id, state, due, attempt, created, updated)
          VALUES (:id, :task, :stage, :commit, 'queued', :now, :attempt, :now, :now)",
@@ -165,24 +167,27 @@ pub(super) fn insert(batch: &mut Batch<'_>, found: &TaskRow, new: &NewJob) -> Re
         ":task": found.row,
         ":stage": new.stage.as_str(),
         ":commit": new.commit.as_str(),
-        ":attempt": found.task.attempts_spent.saturating_add(1),
+        ":attempt": attempt,
         ":now": new.now.as_millis(),
     })?;
     let detail = json!({ "stage": new.stage, "commit": new.commit });
     event::write(batch, &found.subject(new.now).job(new.id), "job-queued", &detail)?;
-    find(conn, new.id)?.map(|found| found.job).ok_or(rusqlite::Error::QueryReturnedNoRows)
+    Ok(Job {
+        id: new.id,
+        task: new.task.clone(),
+        stage: new.stage.clone(),
+        commit: new.commit.clone(),
+        state: JobState::Queued,
+        deferrals: 0,
+        attempt,
+        created: new.now,
+        updated: new.now,
+    })
 }
 
-/// Supersedes whatever live job the task has, except `except`.
-pub(super) fn supersede_live(
-    batch: &mut Batch<'_>,
-    found: &TaskRow,
-    except: Option<JobId>,
-    now: Timestamp,
-) -> Result<()> {
-    let Some(live) = live(batch.conn(), found.row)?.filter(|live| Some(live.job.id) != except) else {
-        return Ok(());
-    };
+/// Supersedes whatever live job the task has.
+pub(super) fn supersede_live(batch: &mut Batch<'_>, found: &TaskRow, now: Timestamp) -> Result<()> {
+    let Some(live) = live(batch.conn(), found.row)? else { return Ok(()) };
     write_state(batch.conn(), live.job.id, "superseded", now)?;
     event::write(batch, &found.subject(now).job(live.job.id), "job-superseded", &json!({}))?;
     if matches!(live.job.state, JobState::Finished { .. }) {
@@ -258,7 +263,7 @@ pub(super) fn claim(batch: &mut Batch<'_>, claim: &Claim) -> Step<Claimed, Claim
         return refused(reached);
     }
     let producer = claim.limits.producer.as_ref().map(|(name, _)| name);
-    Ok(own(batch, &found, claim.instance, claim.run, producer, claim.now)?)
+    Ok(own(batch, &found, task, claim.instance, claim.run, producer, claim.now)?)
 }
 
 pub(super) fn claim_next(batch: &mut Batch<'_>, claim: &ClaimNext) -> Step<Option<Claimed>> {
@@ -287,7 +292,8 @@ pub(super) fn claim_next(batch: &mut Batch<'_>, claim: &ClaimNext) -> Step<Optio
         }
     }
     let Some((found, producer)) = oldest else { return Ok(None) };
-    Ok(Some(own(batch, &found, claim.instance, claim.run, Some(producer), claim.now)?))
+    let task = task::of_row(conn, found.task)?;
+    Ok(Some(own(batch, &found, task, claim.instance, claim.run, Some(producer), claim.now)?))
 }
 
 /// The refusal, if as many jobs run as may.
@@ -306,17 +312,19 @@ fn limit_reached(conn: &Connection, limits: &Limits) -> Result<Option<ClaimRefus
 fn own(
     batch: &mut Batch<'_>,
     found: &JobRow,
+    mut task: TaskRow,
     instance: InstanceId,
     run: RunId,
     producer: Option<&ProducerName>,
     now: Timestamp,
 ) -> Result<Claimed> {
     let conn = batch.conn();
-    let epoch = task::raise_epoch(conn, found.task, now)?;
+    let epoch = task::raise_epoch(conn, &task, now)?;
+    (task.task.epoch, task.task.updated) = (epoch, now);
     conn.prepare_cached(
         "UPDATE jobs SET state = 'running', run = :run, instance = :instance, producer = :producer,
                          epoch = :epoch, since = :now, updated = :now
-         WHERE id = :id AND state IN ('queued', 'deferred')",
+         WHERE id = :id AND (state = 'queued' OR state = 'deferred')",
     )?
     .execute(named_params! {
         ":id": columns::bytes(found.job.id.uuid()),
@@ -334,7 +342,6 @@ fn own(
             columns::number(epoch),
             now.as_millis()
         ])?;
-    let task = task::of_row(conn, found.task)?;
     let subject = task.subject(now).job(found.job.id).run(run);
     event::write(batch, &subject, "job-claimed", &json!({ "instance": instance, "producer": producer }))?;
     let mut job = found.job.clone();

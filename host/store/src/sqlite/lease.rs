@@ -94,7 +94,7 @@ pub(super) fn take(batch: &mut Batch<'_>, take: &TakeLease) -> Step<Lease, Lease
     if found.task.epoch != take.epoch {
         return refused(LeaseRefused::EpochMoved { actual: found.task.epoch });
     }
-    let epoch = task::raise_epoch(conn, found.row, take.now)?;
+    let epoch = task::raise_epoch(conn, &found, take.now)?;
     remove(conn, found.row)?;
     conn.prepare_cached(
         "INSERT INTO leases (task, owner, stage, epoch, exclusive, taken) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -175,7 +175,7 @@ pub(super) fn fence(batch: &mut Batch<'_>, fence: &Fence) -> Step<Epoch, FenceRe
     if found.task.epoch != fence.epoch {
         return Err(Failure::Refused(FenceRefused::EpochMoved { actual: found.task.epoch }));
     }
-    let epoch = task::raise_epoch(conn, found.row, fence.now)?;
+    let epoch = task::raise_epoch(conn, &found, fence.now)?;
     let subject = event::Subject::new(fence.now).task(found.row, epoch);
     event::write(batch, &subject, "task-fenced", &json!({ "reason": fence.reason }))?;
     Ok(epoch)
@@ -217,7 +217,7 @@ pub(super) fn take_away(
     kind: &str,
     now: Timestamp,
 ) -> Result<Epoch> {
-    let epoch = task::raise_epoch(batch.conn(), found.row, now)?;
+    let epoch = task::raise_epoch(batch.conn(), found, now)?;
     remove(batch.conn(), found.row)?;
     write_event(batch, found.row, epoch, kind, lease.owner, now)?;
     Ok(epoch)

@@ -26,6 +26,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("migrations/0001-initial.sql")),
     M::up(include_str!("migrations/0002-effects-of-jobs.sql")),
     M::up(include_str!("migrations/0003-watching.sql")),
+    M::up(include_str!("migrations/0004-states-compared.sql")).foreign_key_check(),
 ];
 /// How often a waiting opener looks whether the other one has finished the schema.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -336,10 +337,17 @@ fn open_lock(path: &Path) -> Result<File, OpenError> {
 fn prepare(path: &Path, busy: Duration, version: u32) -> Result<Connection, OpenError> {
     let mut conn = connect(path, busy).map_err(|error| failed(path, error))?;
     if version != known_version() {
+        // A table that others refer to can be made anew only while nobody looks; the migration itself looks at its end.
+        let references = |conn: &Connection, looked_at| {
+            let set = conn.pragma_update(None, "foreign_keys", looked_at);
+            set.map_err(|error| failed(path, translate(&error)))
+        };
+        references(&conn, false)?;
         Migrations::from_slice(MIGRATIONS).to_latest(&mut conn).map_err(|error| match error {
             rusqlite_migration::Error::RusqliteError { err, .. } => failed(path, translate(&err)),
             other => failed(path, Error::Rejected { detail: other.to_string() }),
         })?;
+        references(&conn, true)?;
     }
     touch_tables(&conn).map_err(|error| failed(path, translate(&error)))?;
     Ok(conn)
@@ -393,6 +401,8 @@ pub(super) fn connect(path: &Path, busy: Duration) -> Result<Connection, Error> 
         conn.pragma_update(None, "temp_store", "MEMORY")?;
         // KiB, by the minus sign. The default of 2 MB does not hold the pages that 64 tasks at once touch.
         conn.pragma_update(None, "cache_size", -16_384)?;
+        // Pages, 16 MiB of them, before the log is written back: what is written over in the meantime is written back once.
+        conn.pragma_update(None, "wal_autocheckpoint", 4_000)?;
         conn.set_prepared_statement_cache_capacity(128);
         Ok(conn)
     };

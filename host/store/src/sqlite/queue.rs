@@ -16,7 +16,8 @@ use crate::request::task::TaskStateKind;
 const TASKS: &str = "SELECT state, count(*) FROM tasks GROUP BY state";
 /// The states of the index, word for word, so that SQLite sees that it answers the question.
 const LIVE: &str = "SELECT state, count(*) FROM jobs \
-                    WHERE state IN ('queued', 'running', 'deferred', 'held', 'finished') GROUP BY state";
+                    WHERE state <> 'done' AND state <> 'failed' AND state <> 'cancelled' \
+                    AND state <> 'superseded' GROUP BY state";
 const RUNNING: &str = "SELECT producer, count(*) FROM jobs WHERE state = 'running' GROUP BY producer";
 const OPEN: &str = "SELECT count(*) FROM effects WHERE state = 'intended'";
 const UNRESOLVED: &str = "SELECT count(*) FROM effects WHERE state = 'unresolved'";

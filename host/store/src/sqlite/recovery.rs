@@ -19,8 +19,8 @@ pub(super) fn requeue_from_dead(batch: &mut Batch<'_>, dead: InstanceId, now: Ti
         let JobState::Running { run, .. } = found.state else { continue };
         let Some(row) = job::find(conn, found.id)? else { continue };
         // Fence first: a dead owner writes nothing, but one whose death was concluded wrongly must not either.
-        task::raise_epoch(conn, row.task, now)?;
-        let owner = task::of_row(conn, row.task)?;
+        let mut owner = task::of_row(conn, row.task)?;
+        owner.task.epoch = task::raise_epoch(conn, &owner, now)?;
         job::requeue(conn, found.id, matches!(owner.task.state, TaskState::Held(_)), now)?;
         let subject = owner.subject(now).job(found.id).run(run);
         event::write(batch, &subject, "job-reclaimed", &json!({ "dead": dead }))?;

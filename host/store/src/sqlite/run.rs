@@ -11,7 +11,6 @@ use stagewright_engine::time::Timestamp;
 
 use super::failure::{Failure, Step};
 use super::job::JobRow;
-use super::task::TaskRow;
 use super::writer::Batch;
 use super::{artifact, columns, event, job, task};
 use crate::request::artifact::Artifact;
@@ -71,14 +70,11 @@ pub(super) fn attachments(conn: &Connection, id: RunId) -> Step<Vec<Attachment>>
     Ok(found.flatten().unwrap_or_default())
 }
 
-/// The job and its task, if the job is running under this run.
-pub(super) fn running(conn: &Connection, job: JobId, run: RunId) -> Result<Option<(JobRow, TaskRow)>> {
-    let Some(found) = job::find(conn, job)? else { return Ok(None) };
-    if !matches!(found.job.state, JobState::Running { run: current, .. } if current == run) {
-        return Ok(None);
-    }
-    let task = task::of_row(conn, found.task)?;
-    Ok(Some((found, task)))
+/// The job, if it is running under this run.
+pub(super) fn running(conn: &Connection, job: JobId, run: RunId) -> Result<Option<JobRow>> {
+    let found = job::find(conn, job)?;
+    Ok(found
+        .filter(|found| matches!(found.job.state, JobState::Running { run: current, .. } if current == run)))
 }
 
 /// What a run leaves behind, however it ended.
@@ -120,9 +116,10 @@ pub(super) fn write_finding(
 
 pub(super) fn end(batch: &mut Batch<'_>, end: &EndRun) -> Step<(), EndRefused> {
     let conn = batch.conn();
-    let Some((found, owner)) = running(conn, end.job, end.run)? else {
+    let Some(found) = running(conn, end.job, end.run)? else {
         return Err(Failure::Refused(EndRefused::NotRunning(end.run)));
     };
+    let owner = task::of_row(conn, found.task)?;
     if !end.ending.gives_up() && owner.task.epoch != end.epoch {
         return Err(Failure::Refused(EndRefused::Fenced { held: end.epoch, actual: owner.task.epoch }));
     }
@@ -149,6 +146,7 @@ pub(super) fn end(batch: &mut Batch<'_>, end: &EndRun) -> Step<(), EndRefused> {
         RunEnding::Requeued => job::requeue(conn, end.job, held, end.now)?,
         RunEnding::Finished { artifact, verdict } => {
             write_finding(conn, &found, end.run, artifact, verdict, end.now).map_err(store_only)?;
+            task::write_examined(conn, found.task, &verdict.commit)?;
             job::finish(conn, end.job, end.now)?;
         }
     }

@@ -8,6 +8,7 @@ use rusqlite::{Result, named_params};
 use serde_json::json;
 use stagewright_engine::identity::JobId;
 use stagewright_engine::job::JobState;
+use stagewright_engine::name::CommitId;
 use stagewright_engine::task::{Task, TaskState};
 
 use super::failure::{Failure, Step};
@@ -27,11 +28,9 @@ fn refused<T>(why: ConcludeRefused) -> Concluded<T> {
 pub(super) fn conclude(batch: &mut Batch<'_>, conclusion: &Conclusion) -> Concluded<Task> {
     let conn = batch.conn();
     let change = &conclusion.change;
-    let found = check(batch, change)?;
+    let mut found = check(batch, change)?;
     let running = run::running(conn, conclusion.job, conclusion.run)?;
-    let Some((job, _)) =
-        running.filter(|(job, owner)| owner.row == found.row && job.job.stage == found.task.stage)
-    else {
+    let Some(job) = running.filter(|job| job.task == found.row && job.job.stage == found.task.stage) else {
         return refused(overtaken(&found, change, conclusion.job));
     };
     let remains = Remains {
@@ -48,7 +47,9 @@ pub(super) fn conclude(batch: &mut Batch<'_>, conclusion: &Conclusion) -> Conclu
     let subject = found.subject(change.now).job(conclusion.job).run(conclusion.run);
     let detail = json!({ "judgement": conclusion.verdict.judgement, "artifact": conclusion.artifact.sha256 });
     event::write(batch, &subject, "job-done", &detail)?;
-    apply(batch, &found, change, Some(conclusion.job))
+    found.task.examined = Some(conclusion.verdict.commit.clone());
+    found.task.verdicts.insert(job.job.stage.clone(), conclusion.verdict.clone());
+    apply(batch, found, change, true)
 }
 
 /// A stage without a run's end.
@@ -64,7 +65,7 @@ pub(super) fn move_stage(batch: &mut Batch<'_>, change: &StageChange) -> Conclud
         job::write_state(batch.conn(), completes, "done", change.now)?;
         event::write(batch, &found.subject(change.now).job(completes), "job-done", &json!({}))?;
     }
-    apply(batch, &found, change, change.completes)
+    apply(batch, found, change, change.completes.is_some())
 }
 
 /// A hold binds whoever acts by itself; only a person's move goes past it (J4).
@@ -117,15 +118,15 @@ fn check(batch: &mut Batch<'_>, change: &StageChange) -> Concluded<TaskRow> {
     Ok(found)
 }
 
-/// Writes the stage and all that goes with it.
+/// Writes the stage of a task that this transaction has read, and all that goes with it. The task's live job has ended in this write already, or it is superseded.
 fn apply(
     batch: &mut Batch<'_>,
-    found: &TaskRow,
+    found: TaskRow,
     change: &StageChange,
-    ended: Option<JobId>,
+    ended_its_job: bool,
 ) -> Concluded<Task> {
     let conn = batch.conn();
-    if !write_stage(batch, found, change)? {
+    if !write_stage(batch, &found, change)? {
         let actual = task::of_row(conn, found.row)?.task;
         return refused(if actual.stage == change.expected_stage {
             ConcludeRefused::EpochMoved { actual: actual.epoch }
@@ -133,9 +134,16 @@ fn apply(
             ConcludeRefused::StageMoved { actual: actual.stage }
         });
     }
-    lease::remove(conn, found.row)?;
-    let moved = task::of_row(conn, found.row)?;
-    job::supersede_live(batch, &moved, ended, change.now)?;
+    // Taken and given back in this very write, it was never in the table.
+    if !matches!(change.ownership, Ownership::TakeNow { .. }) {
+        lease::remove(conn, found.row)?;
+    }
+    let mut moved = found;
+    change.write_on(&mut moved.task);
+    // A task has one live job (J1): if that has just ended, there is no other.
+    if !ended_its_job {
+        job::supersede_live(batch, &moved, change.now)?;
+    }
     let subject = moved.subject(change.now);
     let detail = json!({
         "from": change.expected_stage,
@@ -164,7 +172,7 @@ fn write_stage(batch: &Batch<'_>, found: &TaskRow, change: &StageChange) -> Resu
         .conn()
         .prepare_cached(
             "UPDATE tasks SET stage = :to, epoch = epoch + 1, state = :state, hold = :hold,
-                              attempts = :attempts, updated = :now
+                              examined = :examined, attempts = :attempts, updated = :now
              WHERE id = :id AND stage = :expected AND epoch = :epoch",
         )?
         .execute(named_params! {
@@ -174,6 +182,7 @@ fn write_stage(batch: &Batch<'_>, found: &TaskRow, change: &StageChange) -> Resu
             ":to": change.to.as_str(),
             ":state": change.becomes.kind().name(),
             ":hold": hold,
+            ":examined": found.task.examined.as_ref().map(CommitId::as_str),
             ":attempts": change.attempts.applied_to(found.task.attempts_spent),
             ":now": change.now.as_millis(),
         })?;

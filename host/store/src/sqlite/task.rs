@@ -188,7 +188,7 @@ pub(super) fn hold(
     }
     write_hold(conn, found.row, hold, now)?;
     conn.prepare_cached(
-        "UPDATE jobs SET state = 'held', updated = ?2 WHERE task = ?1 AND state IN ('queued', 'deferred')",
+        "UPDATE jobs SET state = 'held', updated = ?2 WHERE task = ?1 AND (state = 'queued' OR state = 'deferred')",
     )?
     .execute(params![found.row, now.as_millis()])?;
     event::write(batch, &found.subject(now), "task-held", &json!({ "fault": hold.fault.code }))?;
@@ -217,13 +217,18 @@ pub(super) fn resume(batch: &mut Batch<'_>, key: &TaskKey, now: Timestamp) -> St
     Ok(of_row(conn, found.row)?.task)
 }
 
-/// Raises the task's epoch and gives the new one back (O4).
-pub(super) fn raise_epoch(conn: &Connection, row: i64, now: Timestamp) -> Result<Epoch> {
-    conn.prepare_cached("UPDATE tasks SET epoch = epoch + 1, updated = ?2 WHERE id = ?1 RETURNING epoch")?
-        .query_row(params![row, now.as_millis()], |row| columns::epoch(row, 0))
+/// Raises the epoch of a task that this transaction has read, and gives the new one back (O4).
+pub(super) fn raise_epoch(conn: &Connection, found: &TaskRow, now: Timestamp) -> Result<Epoch> {
+    let epoch = found.task.epoch.next();
+    conn.prepare_cached("UPDATE tasks SET epoch = ?2, updated = ?3 WHERE id = ?1")?.execute(params![
+        found.row,
+        columns::number(epoch),
+        now.as_millis()
+    ])?;
+    Ok(epoch)
 }
 
-/// Keeps the verdict of a stage and which commit it is about.
+/// Keeps the verdict of a stage.
 pub(super) fn write_verdict(
     conn: &Connection,
     row: i64,
@@ -234,11 +239,12 @@ pub(super) fn write_verdict(
         "INSERT INTO verdicts (task, stage, verdict) VALUES (?1, ?2, ?3)
          ON CONFLICT (task, stage) DO UPDATE SET verdict = excluded.verdict",
     )?
-    .execute(params![row, stage.as_str(), columns::to_json(verdict)?])?;
-    write_examined(conn, row, &verdict.commit)
+    .execute(params![row, stage.as_str(), columns::to_json(verdict)?])
+    .map(drop)
 }
 
-fn write_examined(conn: &Connection, row: i64, commit: &CommitId) -> Result<()> {
+/// Keeps which commit the newest verdict is about.
+pub(super) fn write_examined(conn: &Connection, row: i64, commit: &CommitId) -> Result<()> {
     conn.prepare_cached("UPDATE tasks SET examined = ?2 WHERE id = ?1 AND examined IS NOT ?2")?
         .execute(params![row, commit.as_str()])
         .map(drop)
