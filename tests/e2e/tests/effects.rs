@@ -5,8 +5,10 @@ use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use stagewright_e2e::{Daemon, Host, Locker, Repo, processes};
+use sha2::{Digest, Sha256};
+use stagewright_e2e::{Daemon, Host, Locker, Repo, component, processes};
 
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(90);
 /// Between the verdict and the stage that follows it.
 const POINTS: [&str; 6] = ["lease-taken", "intended", "before-act", "after-act", "settled", "before-stage"];
 
@@ -20,6 +22,23 @@ struct World {
 impl World {
     /// With these effects behind `testing`, and this configuration of theirs.
     fn new(effects: &str, config: impl FnOnce(&Path) -> String) -> Self {
+        let stages = format!(
+            r#"
+            [[stage]]
+            name = "testing"
+            producer = "test-runner"
+            gate = "check_tests_passed"
+            artifact = "13-test-report.md"
+            on_pass = "done"
+            on_fail = "development"
+            effects = {effects}
+            "#
+        );
+        Self::with_stages(&stages, config)
+    }
+
+    /// With these stages between `development` and `done`.
+    fn with_stages(stages: &str, config: impl FnOnce(&Path) -> String) -> Self {
         let repo = Repo::passing_with(&[]);
         repo.git(&["checkout", "--quiet", "-b", "task/a-1"]);
         repo.write("work.py", "WORK = 1\n");
@@ -37,14 +56,7 @@ impl World {
             artifact = "10-development.md"
             on_pass = "testing"
             on_fail = "development"
-            [[stage]]
-            name = "testing"
-            producer = "test-runner"
-            gate = "check_tests_passed"
-            artifact = "13-test-report.md"
-            on_pass = "done"
-            on_fail = "development"
-            effects = {effects}
+            {stages}
             [[stage]]
             name = "done"
             "#
@@ -57,6 +69,35 @@ impl World {
             .with("jobs.deferral_backoff_s=1")
             .with_file(&config);
         Self { repo, host, outside }
+    }
+
+    /// With a stage more before the merge, so that a push at it leads back. Each has its report committed.
+    fn with_acceptance() -> Self {
+        let stages = r#"
+            [[stage]]
+            name = "testing"
+            producer = "test-runner"
+            gate = "check_tests_passed"
+            artifact = "13-test-report.md"
+            on_pass = "acceptance"
+            on_fail = "development"
+            [[stage]]
+            name = "acceptance"
+            producer = "mine"
+            gate = "check_tests_passed"
+            artifact = "14-acceptance.md"
+            on_pass = "done"
+            on_fail = "development"
+            effects = ["merge"]
+            "#;
+        let file = component("bench/starts-true.wasm");
+        let sha256: String =
+            Sha256::digest(std::fs::read(&file).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let config = format!(
+            "[effects.merge]\ndoes = \"merge\"\n[producers.mine]\ncomponent = {file:?}\nsha256 = {sha256:?}\n\
+             [producers.mine.grants.process]\nprograms = {{ true = \"true\" }}\n"
+        );
+        Self::with_stages(stages, |_| config)
     }
 
     fn with_merge() -> Self {
@@ -313,10 +354,60 @@ fn of_five_daemons_one_completes_the_transition_and_its_effects_are_done_once() 
     assert_eq!(events(&world, "lease-taken"), 1);
 }
 
+/// A push that races the advance to `done` comes before it, and then what was pushed is tested and merged; or behind it, and
+/// then the task stays done with what was examined. Nothing is merged that was not examined.
+#[test]
+fn a_push_that_races_the_advance_to_done_is_before_it_or_behind_it_and_never_both() {
+    for (point, before) in [
+        ("lease-taken:2", true),
+        ("intended:3", true),
+        ("before-act:3", true),
+        ("after-act:3", false),
+        ("before-stage:2", false),
+    ] {
+        println!("stopped at {point}");
+        let world = World::with_acceptance();
+        world.add();
+        let owner = stopped_at(&world, point);
+        assert_eq!(world.host.task("A-1")["stage"], "acceptance");
+        world.repo.git(&["checkout", "--quiet", "task/a-1"]);
+        world.repo.write("pushed.py", "PUSHED = 1\n");
+        let pushed = world.repo.commit("Pushed meanwhile");
+        world.repo.git(&["checkout", "--quiet", "--detach"]);
+        // Another daemon sees the push, and brings it into the host's copy; the task is its owner's.
+        let other = Daemon::start(&world.host, &[]);
+        processes::wait_for(LIMIT, "the push to be seen", || {
+            world.host.task("A-1")["head"] == pushed.as_str()
+        });
+        assert_eq!(world.host.task("A-1")["stage"], "acceptance", "{point}: taken from its owner");
+        owner.signal(Signal::CONT);
+        processes::wait_for(LIMIT, "the task to be done", || world.host.task("A-1")["state"] == "done");
+        owner.stop();
+        other.stop();
+        assert_eq!(world.merges().len(), 1, "{point}");
+        let message = world.repo.git(&["log", "-1", "--format=%B", "main"]);
+        let (_, examined) = message.trim().rsplit_once("Stagewright-Examined: ").unwrap();
+        // Reports may be on top of what was pushed; what was examined and what was merged have it, or neither has.
+        let has_it = |commit: &str| world.repo.git(&["ls-tree", "--name-only", commit]).contains("pushed.py");
+        assert_eq!((has_it(examined), has_it("main")), (before, before), "{point}: {message}");
+        let (led_back, done) = (writes_to(&world, "testing"), writes_to(&world, "done"));
+        assert_eq!((led_back, done), (usize::from(before), 1), "{point}");
+    }
+}
+
+/// How often a stage was written.
+fn writes_to(world: &World, stage: &str) -> usize {
+    count(world, &format!("kind = 'stage-written' AND detail ->> '$.to' = '{stage}'"))
+}
+
 /// How many events of this kind the audit trail has.
 fn events(world: &World, kind: &str) -> usize {
+    count(world, &format!("kind = '{kind}'"))
+}
+
+fn count(world: &World, which: &str) -> usize {
     let store: PathBuf = world.host.state().join("store.sqlite3");
-    let query = format!("SELECT count(*) FROM events WHERE kind = '{kind}'");
+    let query = format!("SELECT count(*) FROM events WHERE {which}");
     let python = stagewright_e2e::python();
     let script =
         "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchone()[0])";

@@ -24,7 +24,7 @@ use super::output::print;
 use super::progress::Progress;
 use super::run_report::{RunOutcome, RunReport};
 use super::{Failure, Global, run_text};
-use crate::effect::commit_report;
+use crate::effect::{ExaminedBranch, commit_report};
 use crate::exit::Exit;
 use crate::host::{self, Host};
 use crate::state;
@@ -224,7 +224,8 @@ impl Run<'_> {
         let stored = store.artifact_of_run(run).await?;
         let Some(stored) = stored else { return Ok(()) };
         let (branch, examined) = (&claimed.task.branch, &claimed.job.commit);
-        let (made, delivery) = commit_report(bare, branch, examined, examined, &stored).await?;
+        let at = ExaminedBranch { source: bare.source_head(branch).await?, head: examined.clone() };
+        let (made, delivery) = commit_report(bare, branch, &at, examined, &stored).await?;
         let told = match delivery {
             Delivery::Delivered | Delivery::AlreadyThere => {
                 format!("the artifact is on {branch} in commit {}", made.short())

@@ -9,15 +9,12 @@ use stagewright_engine::outcome::Fault;
 use stagewright_repository::{ArtifactCommit, Bare, Delivery, Error, Refusal};
 use stagewright_store::request::artifact::StoredArtifact;
 
-use super::{Edge, author, trouble};
+use super::{Edge, ExaminedBranch, author, trouble};
 use crate::clock;
 
 pub(super) async fn commit(edge: &Edge<'_>, stored: &StoredArtifact) -> Acted {
     let branch = &edge.task.branch;
-    let committed = async {
-        let head = edge.bare.head(branch).await?;
-        commit_report(edge.bare, branch, &head, edge.examined, stored).await
-    };
+    let committed = commit_report(edge.bare, branch, edge.branch, edge.examined, stored);
     let moved = || Acted::NotNow(Fault::new("branch-moved", format!("{branch} has moved meanwhile")));
     match committed.await {
         Ok((made, Delivery::Delivered | Delivery::AlreadyThere)) => {
@@ -37,11 +34,11 @@ pub(super) async fn commit(edge: &Edge<'_>, stored: &StoredArtifact) -> Acted {
     }
 }
 
-/// Commits a report on top of `head` in the host's copy, and brings it to the user's branch.
+/// Commits a report on top of the branch in the host's copy, and brings it to the user's branch.
 pub(crate) async fn commit_report(
     bare: &Bare,
     branch: &BranchName,
-    head: &CommitId,
+    at: &ExaminedBranch,
     examined: &CommitId,
     stored: &StoredArtifact,
 ) -> Result<(CommitId, Delivery), Error> {
@@ -50,7 +47,7 @@ pub(crate) async fn commit_report(
     let message = format!("{item}: {file} of {examined}\n\nStagewright-Run: {run}\n");
     let artifact = ArtifactCommit {
         branch,
-        expected_head: head,
+        expected_head: &at.head,
         path: &stored.artifact.path,
         bytes: &stored.artifact.bytes,
         message: &message,
@@ -58,6 +55,6 @@ pub(crate) async fn commit_report(
         when: clock::now(),
     };
     let made = bare.commit_artifact(&artifact).await?;
-    let delivery = bare.deliver(branch, &made, &bare.source_head(branch).await?).await?;
+    let delivery = bare.deliver(branch, &made, &at.source).await?;
     Ok((made, delivery))
 }

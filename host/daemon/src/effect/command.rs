@@ -154,8 +154,8 @@ async fn run(
     let place =
         place(&intent, &tools).map_err(|error| later(format!("its folders could not be made: {error}")))?;
     let ran = async {
-        let head = edge.bare.head(&edge.task.branch).await.map_err(|error| later(error.to_string()))?;
-        let cloned = edge.bare.clone_at(&head, Some(&edge.task.branch), &place.clone).await;
+        let head = &edge.branch.head;
+        let cloned = edge.bare.clone_at(head, Some(&edge.task.branch), &place.clone).await;
         cloned.map_err(|error| later(format!("the clone could not be made: {error}")))?;
         let process = Process::new(
             grant(spec, program, effect.time, edge, &tools),

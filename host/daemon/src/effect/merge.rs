@@ -14,15 +14,14 @@ pub(super) async fn merge(edge: &Edge<'_>, into: &BranchName) -> Acted {
         return Acted::Done(format!("the task stands on {into} itself"));
     }
     let merged = async {
-        let (expected, head) = (edge.bare.source_head(branch).await?, edge.bare.head(branch).await?);
         let message = format!(
             "Merge {} ({branch}) into {into}\n\nStagewright-Examined: {}\n",
             key.work_item, edge.examined
         );
         let merge = Merge {
             branch,
-            expected: &expected,
-            head: &head,
+            expected: &edge.branch.source,
+            head: &edge.branch.head,
             into,
             message: &message,
             author: &author(),
@@ -34,7 +33,6 @@ pub(super) async fn merge(edge: &Edge<'_>, into: &BranchName) -> Acted {
         Ok(Merged::Merged(commit)) => Acted::Done(format!("{into} is at {commit}")),
         Ok(Merged::AlreadyIn(commit)) => Acted::Done(format!("{into}, at {commit}, has it")),
         Ok(Merged::Refused(refusal)) => refused(edge, into, refusal),
-        Err(Error::NoSuchRevision { .. }) => refused(edge, into, MergeRefusal::HeadMoved { actual: None }),
         Err(error @ Error::GitTooOld { .. }) => Acted::NotThis(Fault::new("git-too-old", error.to_string())),
         Err(error) => trouble(&error),
     }

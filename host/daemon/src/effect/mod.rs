@@ -80,8 +80,20 @@ pub struct Edge<'a> {
     pub to: &'a StageName,
     /// The commit that was examined.
     pub examined: &'a CommitId,
+    /// Where the task's branch is: at the examined commit, or at that and reports on top. Seen right before the effect; one
+    /// that finds the branch elsewhere does nothing, since what is there was not examined.
+    pub branch: &'a ExaminedBranch,
     /// The host's copy.
     pub bare: &'a Bare,
+}
+
+/// A branch that differs from the examined commit in nothing but reports of the host's (E5).
+#[derive(Clone, Debug)]
+pub struct ExaminedBranch {
+    /// Its head in the user's repository.
+    pub source: CommitId,
+    /// Its head with the reports that the host's copy has on top.
+    pub head: CommitId,
 }
 
 /// One effect in the journal, about to be done.
