@@ -182,23 +182,23 @@ impl Pool {
                 let observer = Arc::new(Logged);
                 worker.work(claimed, producer, &bare, checkout.as_deref(), cancel, observer).await
             }
-            Err(outcome) => worker.give_back(claimed, producer, outcome).await,
+            Err(outcome) => worker.give_back(claimed, producer, *outcome).await,
         }
     }
 
     /// The host's copy, up to date and with the job's commit in it.
-    async fn copy(&self, claimed: &Claimed) -> Result<Bare, Outcome> {
+    async fn copy(&self, claimed: &Claimed) -> Result<Bare, Box<Outcome>> {
         let looked = async {
             let bare = match self.worker.copy_of(&claimed.task.key, &self.repositories).await? {
                 Ok(bare) => bare,
-                Err(fault) => return Ok(Err(Outcome::Deferred(fault))),
+                Err(fault) => return Ok(Err(Box::new(Outcome::Deferred(fault)))),
             };
             // Nobody wants to know any more what another commit is like. The reconciler queues the new one.
             let wanted = self.worker.is_as_examined(&bare, &claimed.task, &claimed.job.commit).await?;
-            Ok(if wanted { Ok(bare) } else { Err(Outcome::Cancelled(Cause::Superseded)) })
+            Ok(if wanted { Ok(bare) } else { Err(Box::new(Outcome::Cancelled(Cause::Superseded))) })
         };
         looked.await.unwrap_or_else(|error: stagewright_store::Error| {
-            Err(Outcome::Deferred(Fault::new("store-trouble", error.to_string())))
+            Err(Box::new(Outcome::Deferred(Fault::new("store-trouble", error.to_string()))))
         })
     }
 }
