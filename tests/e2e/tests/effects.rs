@@ -339,19 +339,34 @@ fn an_owner_that_was_stopped_before_its_last_look_does_not_act_at_all() {
     }
 }
 
+/// Starts five daemons at once, and ends them when the task is done.
+fn five_daemons_until_done(world: &World) {
+    let daemons: Vec<Daemon> = (0..5).map(|_| Daemon::start(&world.host, &[])).collect();
+    processes::wait_for(LIMIT, "the task to be done", || world.host.task("A-1")["state"] == "done");
+    daemons.into_iter().for_each(Daemon::stop);
+}
+
 #[test]
 fn of_five_daemons_one_completes_the_transition_and_its_effects_are_done_once() {
     let world = World::with_command("blind");
     world.add();
-    let daemons: Vec<Daemon> = (0..5).map(|_| Daemon::start(&world.host, &[])).collect();
-    processes::wait_for(std::time::Duration::from_secs(90), "the task to be done", || {
-        world.host.task("A-1")["state"] == "done"
-    });
-    daemons.into_iter().for_each(Daemon::stop);
+    five_daemons_until_done(&world);
     assert_eq!(world.told().len(), 1);
-    let writes = events(&world, "stage-written");
-    assert_eq!(writes, 1, "the stage was written more than once");
-    assert_eq!(events(&world, "lease-taken"), 1);
+    assert_eq!((writes_to(&world, "done"), events(&world, "lease-taken")), (1, 1));
+}
+
+#[test]
+fn of_five_daemons_one_goes_on_where_a_killed_one_stopped_in_the_midst_of_the_region() {
+    for (point, told) in [("before-act:2", 0), ("after-act:2", 1), ("before-stage", 1)] {
+        let world = World::with_command("observable");
+        world.add();
+        world.killed_at(point);
+        assert_eq!(world.told().len(), told, "{point}");
+        five_daemons_until_done(&world);
+        assert_eq!(world.told().len(), 1, "{point}");
+        // One by the killed one, one by whoever came after it; nobody else got into the region.
+        assert_eq!((writes_to(&world, "done"), events(&world, "lease-reclaimed")), (1, 1), "{point}");
+    }
 }
 
 /// A push that races the advance to `done` comes before it, and then what was pushed is tested and merged; or behind it, and
