@@ -26,8 +26,6 @@ pub struct TakenOver {
     pub instance: Instance,
     /// How many of its jobs were requeued.
     pub jobs: usize,
-    /// How many of its processes could not be ended.
-    pub survivors: usize,
 }
 
 /// Takes over from every instance that is proven dead. The living and the doubtful are left alone.
@@ -49,7 +47,16 @@ pub async fn take_stock(
         let folders: Vec<_> = runs.iter().flat_map(|&run| [state.run(run), Place::tmp_of(run)]).collect();
         // Before anything is requeued: no retry begins while the old processes may still run.
         let left = tokio::task::spawn_blocking(move || survivors::end_all(&runs));
-        let survivors = left.await.unwrap_or(0);
+        let survivors = left.await.unwrap_or(usize::MAX);
+        if survivors > 0 {
+            // Its lock is free again when `corpse` is dropped, so the reaper comes back to it.
+            tracing::error!(
+                instance = %dead.id,
+                survivors,
+                "processes of a dead instance could not be ended; what it had is left to it until they are gone"
+            );
+            continue;
+        }
         for folder in folders {
             if let Err(error) = stagewright_repository::removal::remove(&folder).await {
                 tracing::warn!(folder = %folder.display(), %error, "a folder of a dead run could not be removed");
@@ -65,7 +72,7 @@ pub async fn take_stock(
             Err(error) => tracing::warn!(instance = %dead.id, %error, "a dead instance could not be retired"),
         }
         tracing::info!(instance = %dead.id, pid = dead.pid, jobs = recovered.requeued.len(), "took over from a dead instance");
-        taken.push(TakenOver { instance: dead, jobs: recovered.requeued.len(), survivors });
+        taken.push(TakenOver { instance: dead, jobs: recovered.requeued.len() });
     }
     Ok(taken)
 }

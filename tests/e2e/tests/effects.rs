@@ -385,10 +385,7 @@ fn a_push_that_races_the_advance_to_done_is_before_it_or_behind_it_and_never_bot
         world.add();
         let owner = stopped_at(&world, point);
         assert_eq!(world.host.task("A-1")["stage"], "acceptance");
-        world.repo.git(&["checkout", "--quiet", "task/a-1"]);
-        world.repo.write("pushed.py", "PUSHED = 1\n");
-        let pushed = world.repo.commit("Pushed meanwhile");
-        world.repo.git(&["checkout", "--quiet", "--detach"]);
+        let pushed = world.push("pushed.py", "PUSHED = 1\n");
         // Another daemon sees the push, and brings it into the host's copy; the task is its owner's.
         let other = Daemon::start(&world.host, &[]);
         processes::wait_for(LIMIT, "the push to be seen", || {
@@ -511,6 +508,100 @@ fn slow_effect(outside: &Path) -> String {
     format!(
         "[effects.tell]\ndoes = \"command\"\nprogram = \"sh\"\nclass = \"keyed\"\ntimeout_s = 300\nargs = [\"-c\", '''{script}''']\n"
     )
+}
+
+impl World {
+    fn run(&self) -> stagewright_e2e::Ran {
+        let path = self.repo.path();
+        let args =
+            ["run", "--work-item", "A-1", "--branch", "task/a-1", "--json", "--repo", path.to_str().unwrap()];
+        self.host.call(args)
+    }
+
+    /// A push to the task's branch.
+    fn push(&self, path: &str, content: &str) -> String {
+        self.repo.git(&["checkout", "--quiet", "task/a-1"]);
+        self.repo.write(path, content);
+        let pushed = self.repo.commit("Pushed");
+        self.repo.git(&["checkout", "--quiet", "--detach"]);
+        pushed
+    }
+}
+
+const BROKEN: &str = "def test_broken():\n    assert False\n";
+
+#[test]
+fn run_judges_what_was_pushed_after_a_run_that_was_killed_before_its_merge() {
+    let world = World::with_merge();
+    let path = world.repo.path();
+    let args = ["run", "--work-item", "A-1", "--branch", "task/a-1", "--repo", path.to_str().unwrap()];
+    let mut killed = world.host.command(args);
+    killed.env("STAGEWRIGHT_CRASH_AT", "lease-taken");
+    assert_eq!(killed.output().unwrap().status.code(), None, "it was not killed");
+    world.push("test_broken.py", BROKEN);
+    let again = world.run();
+    let report = again.json();
+    assert_eq!((again.exit, &report["judgement"]), (1, &"fail".into()), "{report:#}");
+    assert!(world.merges().is_empty());
+}
+
+#[test]
+fn a_task_that_is_done_does_not_vouch_for_what_was_pushed_later() {
+    let world = World::with_merge();
+    assert_eq!(world.run().exit, 0);
+    world.is_done();
+    assert_eq!(world.run().exit, 0, "the same code, the same answer");
+    world.push("test_broken.py", BROKEN);
+    let later = world.run();
+    let report = later.json();
+    assert_eq!((later.exit, &report["judgement"]), (75, &Value::Null), "{report:#}");
+}
+
+#[test]
+fn a_hold_lets_the_effect_that_runs_end_and_begins_no_other() {
+    let world = World::new(r#"["tell", "after"]"#, |outside| {
+        let after = outside.join("after");
+        format!(
+            "{}[effects.after]\ndoes = \"command\"\nprogram = \"sh\"\nclass = \"blind\"\ntimeout_s = 60\n\
+             args = [\"-c\", '''echo x >> {}''']\n",
+            slow_effect(outside),
+            after.display()
+        )
+    });
+    let after = || std::fs::read_to_string(world.outside.path().join("after")).unwrap_or_default();
+    world.add();
+    let daemon = Daemon::start(&world.host, &[]);
+    processes::wait_for(LIMIT, "the effect to begin", || world.outside.path().join("begun").exists());
+    let held = world.host.call(["task", "hold", "A-1", "--reason", "the release is frozen"]);
+    assert_eq!(held.exit, 0, "{held:#?}");
+    std::fs::write(world.outside.path().join("open"), "").unwrap();
+    processes::wait_for(LIMIT, "the lease to be given back", || {
+        world.told().len() == 1 && events(&world, "lease-released") == 1
+    });
+    assert_eq!(after(), "", "it was begun though the task was held");
+    assert_eq!(world.host.task("A-1")["state"], "held");
+    assert_eq!(world.host.call(["task", "resume", "A-1"]).exit, 0);
+    hear_moved(&daemon);
+    daemon.stop();
+    world.is_done();
+    assert_eq!((world.told().len(), after().as_str()), (1, "x\n"));
+}
+
+#[test]
+fn a_task_whose_branch_is_gone_is_held_until_there_is_one_again() {
+    let world = World::with_merge();
+    world.add();
+    let head = world.repo.git(&["rev-parse", "task/a-1"]);
+    world.repo.git(&["branch", "--quiet", "-D", "task/a-1"]);
+    let daemon = Daemon::start(&world.host, &[]);
+    processes::wait_for(LIMIT, "the task to be held", || {
+        world.host.task("A-1")["hold"]["fault"]["code"] == "branch-gone"
+    });
+    world.repo.git(&["branch", "--quiet", "task/a-1", &head]);
+    assert_eq!(world.host.call(["task", "resume", "A-1"]).exit, 0);
+    hear_moved(&daemon);
+    daemon.stop();
+    world.is_done();
 }
 
 #[test]

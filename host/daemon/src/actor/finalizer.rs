@@ -18,6 +18,7 @@ use stagewright_engine::outcome::Cause;
 use stagewright_repository::Repositories;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 use super::Pipelines;
 use super::pool::Ends;
@@ -66,6 +67,9 @@ impl Finalizer {
         let mut lanes: BTreeMap<Lane, JobId> = BTreeMap::new();
         // What could not be completed in this round is looked at again in the next one.
         let mut set_aside: BTreeSet<JobId> = BTreeSet::new();
+        // A clock of its own: a wait that begins anew with each thing that happens never ends on a busy host.
+        let mut round = tokio::time::interval(LOOK);
+        round.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             if stop.phase() < Phase::Ending {
                 for job in finalizer.due().await {
@@ -104,7 +108,7 @@ impl Finalizer {
                 },
                 () = stop.reached(next) => {}
                 () = finalizer.finished.notified() => {}
-                () = tokio::time::sleep(LOOK) => set_aside.clear(),
+                _ = round.tick() => set_aside.clear(),
             }
         }
     }

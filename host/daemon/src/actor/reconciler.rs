@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use stagewright_engine::identity::JobId;
 use stagewright_engine::name::{BranchName, CommitId};
-use stagewright_engine::task::Task;
+use stagewright_engine::outcome::Fault;
+use stagewright_engine::task::{Hold, Task};
 use stagewright_engine::transition::{AfterPush, after_push};
 use stagewright_repository::{Bare, Repositories};
 use stagewright_store::request::conclusion::{Attempts, Becomes, ConcludeRefused, StageChange};
@@ -75,20 +76,17 @@ impl Reconciler {
             limit: PAGE,
             ..TaskFilter::default()
         };
-        let mut heads = Heads::default();
-        let mut bare = None;
         loop {
             let page = self.worker.store.tasks(filter.clone()).await?;
             let Some(last) = page.last() else { return Ok(()) };
             filter.after = Some(last.key.clone());
-            // Fetched only where there is a task that wants to know.
-            let bare = match &mut bare {
-                Some(bare) => bare,
-                none => none.insert(self.repositories.open(&repo.name, &repo.source).await?),
-            };
+            // Behind each page: a task that was read later than its branch could be led back by a push that it knows already.
+            let bare = self.repositories.open(&repo.name, &repo.source).await?;
+            let mut heads = Heads::default();
             for task in page {
-                if let Some(head) = heads.of(bare, &task.branch).await {
-                    self.task(bare, task, head).await?;
+                match heads.of(&bare, &task.branch).await? {
+                    Some(head) => self.task(&bare, task, head).await?,
+                    None => self.hold(&task, branch_gone(&task)).await?,
                 }
             }
         }
@@ -98,6 +96,10 @@ impl Reconciler {
     async fn task(&self, bare: &Bare, task: Task, head: CommitId) -> Result<(), crate::host::Error> {
         let store = &self.worker.store;
         let key = task.key.clone();
+        let pipeline = self.pipelines.of(&key.repo);
+        if pipeline.stage(&task.stage).is_none() {
+            return self.hold(&task, stage_gone(&task)).await;
+        }
         let task = match &task.head {
             Some(known) if *known == head => task,
             _ => {
@@ -117,11 +119,11 @@ impl Reconciler {
         let others: std::collections::BTreeSet<&CommitId> = others.collect();
         let items = if others.is_empty() { Vec::new() } else { self.worker.work_items_on(&task).await? };
         for commit in others {
-            if bare.only_artifacts_between(commit, &head, &items).await.unwrap_or(false) {
+            // A question that git could not answer is no answer: the task is left for the next round.
+            if bare.only_artifacts_between(commit, &head, &items).await? {
                 same.insert(commit.clone());
             }
         }
-        let pipeline = self.pipelines.of(&key.repo);
         match after_push(pipeline, &task, live.as_ref(), |commit| same.contains(commit)) {
             AfterPush::Back { expected, to } => {
                 let reason = format!("the branch moved to {}", head.short());
@@ -140,6 +142,25 @@ impl Reconciler {
             }
             AfterPush::Nothing => Ok(()),
         }
+    }
+
+    /// Nobody can go on with the task until a person has looked.
+    async fn hold(&self, task: &Task, fault: Fault) -> Result<(), crate::host::Error> {
+        // Whoever is in its region may be about to write its last stage, and needs the branch no more.
+        if self.worker.store.lease(&task.key).await?.is_some() {
+            return Ok(());
+        }
+        let now = clock::now();
+        let code = fault.code.clone();
+        let job = self.worker.store.live_job(&task.key).await?.map(|job| job.id);
+        let hold = Hold { fault, stage: task.stage.clone(), job, since: now };
+        match self.worker.store.hold_task(&task.key, hold, now).await {
+            Ok(_) => tracing::warn!(task = %task.key, fault = code, "held"),
+            Err(TaskRefused::Store(error)) => return Err(error.into()),
+            // It was held or ended meanwhile.
+            Err(_) => {}
+        }
+        Ok(())
     }
 
     async fn enqueue(&self, task: &Task, commit: CommitId) -> Result<(), crate::host::Error> {
@@ -188,18 +209,41 @@ fn new_job(task: &Task, stage: stagewright_engine::name::StageName, commit: Comm
     NewJob { id: JobId::new(clock::new_id()), task: task.key.clone(), stage, commit, now: clock::now() }
 }
 
+fn branch_gone(task: &Task) -> Fault {
+    let (branch, item) = (&task.branch, &task.key.work_item);
+    let last = task.head.as_ref().map(|head| format!(" (it was at {head})")).unwrap_or_default();
+    Fault::new("branch-gone", format!("the repository has no branch `{branch}` any more{last}")).with_remedy(format!(
+        "make it again, then `stagewright task resume {item}`; or end the task with `stagewright task cancel {item}`"
+    ))
+}
+
+fn stage_gone(task: &Task) -> Fault {
+    let (stage, item) = (&task.stage, &task.key.work_item);
+    Fault::new("stage-gone", format!("the pipeline has no stage `{stage}` any more")).with_remedy(format!(
+        "put it back into the pipeline and `stagewright task resume {item}`, or move the task to a stage that there is"
+    ))
+}
+
 /// The heads of branches in one round: many tasks may stand on the same branch.
 #[derive(Default)]
 struct Heads(BTreeMap<BranchName, Option<CommitId>>);
 
 impl Heads {
-    /// `None` if there is no such branch any more; then the task waits for it, or for a person.
-    async fn of(&mut self, bare: &Bare, branch: &BranchName) -> Option<CommitId> {
+    /// `None` if there is no such branch any more.
+    async fn of(
+        &mut self,
+        bare: &Bare,
+        branch: &BranchName,
+    ) -> Result<Option<CommitId>, stagewright_repository::Error> {
         if let Some(known) = self.0.get(branch) {
-            return known.clone();
+            return Ok(known.clone());
         }
-        let head = bare.head_when_opened(branch).await.ok();
+        let head = match bare.head_when_opened(branch).await {
+            Ok(head) => Some(head),
+            Err(stagewright_repository::Error::NoSuchRevision { .. }) => None,
+            Err(error) => return Err(error),
+        };
         self.0.insert(branch.clone(), head.clone());
-        head
+        Ok(head)
     }
 }

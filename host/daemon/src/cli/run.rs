@@ -190,7 +190,14 @@ impl Run<'_> {
             }
             Completed::Held(fault) => (report.outcome, report.fault) = (RunOutcome::Held, Some(fault.into())),
             Completed::Busy => report.outcome = RunOutcome::Busy,
-            Completed::Stale | Completed::Overtaken => report.outcome = RunOutcome::Superseded,
+            // What was judged did not lead anywhere, so nothing vouches for what is on the branch now.
+            Completed::Stale | Completed::Overtaken => {
+                report.judgement = None;
+                report.outcome = match cancel.cause() {
+                    Some(_) => RunOutcome::Cancelled,
+                    None => RunOutcome::Superseded,
+                };
+            }
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use stagewright_store::request::effect::{
 use super::Error;
 use super::region::{Left, Region};
 use crate::effect::{Edge, Effect, Intent, ReadBack, Tools, key};
-use crate::worker::Worker;
+use crate::worker::{NextJob, Worker};
 use crate::{clock, crash, recovery};
 
 /// How long it may take to clear up after a dead instance.
@@ -46,8 +46,20 @@ impl Region<'_> {
     /// One effect: what the journal and its class allow.
     pub(super) async fn one(&self, effect: &Effect, edge: &Edge<'_>) -> Result<Result<(), Left>, Error> {
         let key = key(edge, &effect.name, self.job.id);
-        let Some((record, standing)) = self.intend(effect, &key).await? else {
-            return Ok(Err(Left::Overtaken));
+        let (record, standing) = loop {
+            let (record, standing) = match self.intend(effect, &key).await? {
+                Ok(intended) => intended,
+                Err(left) => return Ok(Err(left)),
+            };
+            let waits = effect::next_step(effect.class, standing) == NextStep::Wait;
+            // A daemon comes back to it. `run` is a process that nobody starts again in time, and each would wait anew.
+            if !waits || self.worker.next_job != NextJob::Leave {
+                break (record, standing);
+            }
+            tokio::select! {
+                _ = self.ended.cancelled() => return Ok(Err(Left::Released)),
+                () = tokio::time::sleep(self.still_to_wait(effect, &record)) => {}
+            }
         };
         crash::point("intended");
         match effect::next_step(effect.class, standing) {
@@ -86,8 +98,12 @@ impl Region<'_> {
         }
     }
 
-    /// Writes the intent down, or finds how the effect stands. `None`: the lease is lost.
-    async fn intend(&self, effect: &Effect, key: &str) -> Result<Option<(EffectRecord, Standing)>, Error> {
+    /// Writes the intent down, or finds how the effect stands.
+    async fn intend(
+        &self,
+        effect: &Effect,
+        key: &str,
+    ) -> Result<Result<(EffectRecord, Standing), Left>, Error> {
         let new = NewEffect {
             id: EffectId::new(clock::new_id()),
             lease: self.lease.clone(),
@@ -98,10 +114,10 @@ impl Region<'_> {
             detail: json!({ "from": self.to.expected, "to": self.to.to, "time_ms": effect.time.as_millis() as u64 }),
             now: clock::now(),
         };
-        let record = match unless_lost(self.worker.store.intend(new).await)? {
-            None => return Ok(None),
-            Some(Intended::New(record)) => return Ok(Some((record, Standing::New))),
-            Some(Intended::Known(record)) => record,
+        let record = match or_left(self.worker.store.intend(new).await)? {
+            Err(left) => return Ok(Err(left)),
+            Ok(Intended::New(record)) => return Ok(Ok((record, Standing::New))),
+            Ok(Intended::Known(record)) => record,
         };
         let standing = match &record.ended {
             Some((EffectEnding::Done(_), _)) => Standing::Done,
@@ -112,7 +128,7 @@ impl Region<'_> {
                 request_over: self.still_to_wait(effect, &record).is_zero(),
             },
         };
-        Ok(Some((record, standing)))
+        Ok(Ok((record, standing)))
     }
 
     /// How long a request may still be under way that an owner who is gone has left behind.
@@ -129,9 +145,9 @@ impl Region<'_> {
         before: Before,
     ) -> Result<Result<(), Left>, Error> {
         let again = IntendAgain { id: record.id, lease: self.lease.clone(), now: clock::now() };
-        match unless_lost(self.worker.store.intend_again(again).await)? {
-            Some(record) => self.act(effect, edge, &record, before).await,
-            None => Ok(Err(Left::Overtaken)),
+        match or_left(self.worker.store.intend_again(again).await)? {
+            Ok(record) => self.act(effect, edge, &record, before).await,
+            Err(left) => Ok(Err(left)),
         }
     }
 
@@ -228,11 +244,12 @@ impl Region<'_> {
     }
 }
 
-/// What an intent came to; `None` if the lease is lost.
-fn unless_lost<T>(answer: Result<T, IntendRefused>) -> Result<Option<T>, Error> {
+/// What an intent came to, or how the region is left: the lease is lost, or a person has held the task.
+fn or_left<T>(answer: Result<T, IntendRefused>) -> Result<Result<T, Left>, Error> {
     match answer {
-        Ok(answer) => Ok(Some(answer)),
-        Err(IntendRefused::LeaseLost) => Ok(None),
+        Ok(answer) => Ok(Ok(answer)),
+        Err(IntendRefused::LeaseLost) => Ok(Err(Left::Overtaken)),
+        Err(IntendRefused::NotActive) => Ok(Err(Left::Released)),
         Err(IntendRefused::Store(error)) => Err(error.into()),
         Err(refused) => Err(Error::Refused(refused.to_string())),
     }

@@ -37,7 +37,7 @@ pub(super) enum Left {
     },
     /// A person has to look.
     Held(Fault),
-    /// The host stops, or the branch has moved: nothing is said about the transition.
+    /// The host stops, the branch has moved, or a person holds the task: nothing is said about the transition.
     Released,
     /// The lease is gone.
     Overtaken,

@@ -9,6 +9,14 @@ use crate::suite_files::{SuiteFile, kind_of};
 /// Where all artifacts of a repository lie.
 pub(crate) const ARTIFACTS: &str = "docs/work-items/";
 
+/// Whether this is `docs/work-items/<KEY>/<name>.md`, and the folder `<KEY>/` is `ours`.
+fn is_report(path: &[u8], ours: impl Fn(&[u8]) -> bool) -> bool {
+    let Some(rest) = path.strip_prefix(ARTIFACTS.as_bytes()) else { return false };
+    let Some(at) = rest.iter().position(|&byte| byte == b'/') else { return false };
+    let (folder, name) = rest.split_at(at + 1);
+    ours(folder) && name.ends_with(b".md") && !name.starts_with(b".") && !name.contains(&b'/')
+}
+
 impl Bare {
     /// The user's branches when the copy was opened, in alphabetical order. A name that the host can't use is left out.
     pub fn branches(&self) -> Vec<BranchName> {
@@ -148,16 +156,47 @@ impl Bare {
         if a == b {
             return Ok(true);
         }
-        let folders: Vec<String> = work_items.iter().map(|item| format!("{ARTIFACTS}{item}/")).collect();
-        let changed = self.changed_paths(a, b).await?;
-        let ours = |path: &Vec<u8>| folders.iter().any(|folder| path.starts_with(folder.as_bytes()));
-        Ok(changed.iter().all(ours))
+        let folders: Vec<String> = work_items.iter().map(|item| format!("{item}/")).collect();
+        self.only_reports(a, b, |item| folders.iter().any(|folder| folder.as_bytes() == item)).await
     }
 
     /// The same for the artifacts of any work item.
     pub(crate) async fn only_artifacts(&self, a: &CommitId, b: &CommitId) -> Result<bool, Error> {
-        let changed = self.changed_paths(a, b).await?;
-        Ok(changed.iter().all(|path| path.starts_with(ARTIFACTS.as_bytes())))
+        self.only_reports(a, b, |_| true).await
+    }
+
+    /// Whether nothing differs but plain markdown files right in the folder of a work item that is `ours`.
+    ///
+    /// No program, link or submodule, and nothing that a program could load: whatever the tests see of a report, it is text
+    /// under a name that no suite collects. A commit that is not there any more differs in everything.
+    async fn only_reports(
+        &self,
+        a: &CommitId,
+        b: &CommitId,
+        ours: impl Fn(&[u8]) -> bool,
+    ) -> Result<bool, Error> {
+        let ask = self.git.quick(&self.path).args(["diff-tree", "-r", "-z", "--raw", "--no-renames"]);
+        let ask =
+            ask.args(["--no-ext-diff", "--no-textconv", "--ignore-submodules=none", a.as_str(), b.as_str()]);
+        let answer = ask.answer().await?;
+        if !answer.status.success() {
+            for commit in [a, b] {
+                if self.reference(commit.as_str()).await?.is_none() {
+                    return Ok(false);
+                }
+            }
+            return Err(answer.into_error().into());
+        }
+        let mut records = answer.records();
+        while let (Some(facts), Some(path)) = (records.next(), records.next()) {
+            // `:<old mode> <new mode> …`; a mode of zeros: the file is not there.
+            let mut modes = facts.split(|&byte| byte == b' ').map(|mode| mode.trim_ascii());
+            let is_text = modes.nth(1).is_some_and(|mode| matches!(mode, b"100644" | b"000000"));
+            if !is_text || !is_report(path, &ours) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The files that differ between two commits and decide how a suite runs: `conftest.py`, runner

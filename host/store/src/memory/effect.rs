@@ -3,6 +3,7 @@
 use serde_json::json;
 use stagewright_engine::identity::{JobId, TaskKey};
 use stagewright_engine::lease::Lease;
+use stagewright_engine::task::TaskState;
 use stagewright_engine::time::Timestamp;
 
 use super::state::{State, Subject, taken};
@@ -19,6 +20,9 @@ impl State {
         let known = self.effects.values().find(|record| record.idempotency_key == new.idempotency_key);
         if let Some(known) = known {
             return Ok(Intended::Known(known.clone()));
+        }
+        if self.task_of(&new.lease.task)?.state != TaskState::Active {
+            return Err(IntendRefused::NotActive);
         }
         if self.effects.contains_key(&new.id) {
             return Err(taken("effect").into());
@@ -56,6 +60,9 @@ impl State {
         };
         if matches!(record.ended, Some((EffectEnding::Done(_) | EffectEnding::Unresolved(_), _))) {
             return Err(IntendRefused::Settled(Box::new(record)));
+        }
+        if self.task_of(task)?.state != TaskState::Active {
+            return Err(IntendRefused::NotActive);
         }
         let subject = Subject::task(self.task_of(task)?, again.now).job(record.job);
         let detail = json!({ "effect": again.id, "name": record.name, "class": record.class });

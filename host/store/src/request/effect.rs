@@ -129,6 +129,9 @@ pub enum IntendRefused {
     /// The lease that the caller relies on is gone.
     #[error("the lease is no longer there")]
     LeaseLost,
+    /// Its task is held, or has ended: nothing new is begun.
+    #[error("the task is not active")]
+    NotActive,
     /// It was done, or nobody can say: it must not be done again by itself.
     #[error("the effect is already settled")]
     Settled(Box<EffectRecord>),

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Result, Row, named_params, pa
 use serde_json::json;
 use stagewright_engine::effect::EffectClass;
 use stagewright_engine::identity::{Epoch, InstanceId, JobId, TaskKey};
+use stagewright_engine::task::TaskState;
 use stagewright_engine::time::Timestamp;
 
 use super::failure::{Failure, Step};
@@ -123,6 +124,9 @@ pub(super) fn intend(batch: &mut Batch<'_>, new: &NewEffect) -> Step<Intended, I
     if let Some((_, known)) = known {
         return Ok(Intended::Known(known));
     }
+    if found.task.state != TaskState::Active {
+        return Err(Failure::Refused(IntendRefused::NotActive));
+    }
     let record = EffectRecord {
         id: new.id,
         task: new.lease.task.clone(),
@@ -169,6 +173,9 @@ pub(super) fn intend_again(batch: &mut Batch<'_>, again: &IntendAgain) -> Step<E
     };
     if matches!(record.ended, Some((EffectEnding::Done(_) | EffectEnding::Unresolved(_), _))) {
         return refused(IntendRefused::Settled(Box::new(record)));
+    }
+    if found.task.state != TaskState::Active {
+        return refused(IntendRefused::NotActive);
     }
     conn.prepare_cached(
         "UPDATE effects SET state = 'intended', answer = NULL, settled = NULL, owner = ?2, epoch = ?3, intended = ?4

@@ -57,6 +57,24 @@ pub async fn an_effect_is_intended_under_the_lease_only(place: &dyn Place) {
     assert_eq!(world.store.effects(&world.task).await.unwrap().len(), 1);
 }
 
+pub async fn of_a_held_task_nothing_new_is_intended(place: &dyn Place) {
+    let world = World::new(place).await;
+    let (job, lease) = world.region().await;
+    let begun = intend(&world, new_effect(&world, &lease, job, "begun")).await;
+    let failed = intend(&world, new_effect(&world, &lease, job, "failed")).await;
+    let ending = EffectEnding::Failed("the target was shut".into());
+    world.store.settle(settle(&world, &failed, ending)).await.unwrap();
+    world.store.hold_task(&world.task, world.hold(), world.now()).await.unwrap();
+    let new = world.store.intend(new_effect(&world, &lease, job, "new")).await;
+    assert_eq!(new, Err(IntendRefused::NotActive));
+    let again = IntendAgain { id: failed.id, lease: lease.clone(), now: world.now() };
+    assert_eq!(world.store.intend_again(again).await, Err(IntendRefused::NotActive));
+    // What was begun before the hold can still be found, and its end be written.
+    let known = world.store.intend(new_effect(&world, &lease, job, "begun")).await.unwrap();
+    assert_eq!(known, Intended::Known(begun.clone()));
+    world.store.settle(settle(&world, &begun, done())).await.unwrap();
+}
+
 pub async fn the_same_key_is_intended_once(place: &dyn Place) {
     let world = World::new(place).await;
     let (job, lease) = world.region().await;

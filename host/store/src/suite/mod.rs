@@ -112,6 +112,7 @@ macro_rules! store_suite {
                 an_artifact_that_is_not_its_digest_is_refused;
             effects:
                 an_effect_is_intended_under_the_lease_only
+                of_a_held_task_nothing_new_is_intended
                 the_same_key_is_intended_once
                 an_effect_is_settled_once
                 an_unresolved_effect_can_be_settled_by_who_looked

@@ -84,7 +84,12 @@ async fn complete(host: &Host, job: JobId) {
             Some(Then::Hold(fault)) => {
                 return region.leave(Leaving::Held(hold_of(&task, fault, host.now()))).await;
             }
-            None => return host.sim.saw("a finalizer was overtaken"),
+            None => {
+                host.sim.saw("a finalizer was overtaken");
+                // Or the task was held: then nothing new is begun, and the lease goes back.
+                let _ = host.store.release_lease(&lease, host.now()).await;
+                return;
+            }
         }
     }
     let mut change = worker::change_of(host, &job, &to, host.now());

@@ -3,6 +3,7 @@
 //! Each step can end the call: the task is held, is elsewhere, or somebody else is at it. Then nothing is
 //! done, and the report says where the task is.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -81,9 +82,12 @@ pub(super) async fn submit(
     if let Some(report) = busy(host, request, &task).await? {
         return Ok(report);
     }
-    task = follow_push(host, &bare, task, &head).await?;
+    let same;
+    (task, same) = follow_push(host, &bare, task, &head).await?;
     if task.stage != request.stage || task.state != TaskState::Active {
         if !request.again {
+            // An old verdict vouches for the code that it is about, and for no other.
+            task.verdicts.retain(|_, verdict| same.contains(&verdict.commit));
             return Ok(ended(request, &task, RunOutcome::Superseded, Some(moved_on(&task))));
         }
         task = put_back(host, request, task).await?;
@@ -168,25 +172,40 @@ async fn busy(host: &Host, request: &Request, task: &Task) -> Result<Option<Subm
     Ok(Some(ended(request, task, RunOutcome::Busy, Some(fault))))
 }
 
-/// A push voids verdicts about other code: back to the earliest stage that has to judge anew (E5).
-async fn follow_push(host: &Host, bare: &Bare, task: Task, head: &CommitId) -> Result<Task, Failure> {
-    let mut same = std::collections::BTreeSet::new();
+/// A push voids verdicts about other code: back to the earliest stage that has to judge anew (E5). With the task come the
+/// commits that are the same code as the branch's head.
+async fn follow_push(
+    host: &Host,
+    bare: &Bare,
+    task: Task,
+    head: &CommitId,
+) -> Result<(Task, BTreeSet<CommitId>), Failure> {
+    // A waiting job for the old commit needs no word here: the one for the new head takes its place as it is queued. One
+    // whose work is done would be gone on with.
+    let finished = host.worker.store.live_job(&task.key).await?;
+    let finished = finished.filter(|job| matches!(job.state, JobState::Finished { .. }));
+    let judged = task.verdicts.values().map(|verdict| &verdict.commit);
+    let judged: BTreeSet<&CommitId> = judged.chain(finished.iter().map(|job| &job.commit)).collect();
     let items = host.worker.work_items_on(&task).await?;
-    for verdict in task.verdicts.values() {
-        if bare.only_artifacts_between(&verdict.commit, head, &items).await.unwrap_or(false) {
-            same.insert(verdict.commit.clone());
+    let mut same = BTreeSet::from([head.clone()]);
+    for commit in judged {
+        if bare.only_artifacts_between(commit, head, &items).await? {
+            same.insert(commit.clone());
         }
     }
-    same.insert(head.clone());
-    // A waiting job for the old commit needs no word here: the one for the new head takes its place as it is queued.
-    match transition::after_push(&host.worker.pipeline, &task, None, |commit| same.contains(commit)) {
-        AfterPush::Back { expected, to } => {
-            let reason = format!("the branch moved to {}", head.short());
-            move_to(host, task, expected, to, Attempts::Keep, reason).await
+    let after = transition::after_push(&host.worker.pipeline, &task, finished.as_ref(), |commit| {
+        same.contains(commit)
+    });
+    let reason = format!("the branch moved to {}", head.short());
+    let task = match after {
+        AfterPush::Back { expected, to } => move_to(host, task, expected, to, Attempts::Keep, reason).await?,
+        AfterPush::Restart => {
+            let stage = task.stage.clone();
+            move_to(host, task, stage.clone(), stage, Attempts::Keep, reason).await?
         }
-        // A stale job that only waits is superseded by the new one when that is queued.
-        AfterPush::Restart | AfterPush::Nothing => Ok(task),
-    }
+        AfterPush::Nothing => task,
+    };
+    Ok((task, same))
 }
 
 /// A person asks for the stage again: the engine says what that means.
