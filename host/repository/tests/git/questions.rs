@@ -43,6 +43,45 @@ async fn a_commit_is_an_artifacts_by_what_it_changes_and_not_by_who_made_it() {
 }
 
 #[tokio::test]
+async fn only_a_plain_markdown_file_right_in_the_folder_is_a_report() {
+    let place = Place::new();
+    let folder = place.shop().join("docs/work-items/ORCH-1");
+    std::fs::create_dir_all(folder.join("deeper")).unwrap();
+    for name in ["conftest.py", "deeper/13-test-report.md", ".hidden.md", "report.md.py"] {
+        let examined = place.user_head("HEAD");
+        place.write(&format!("docs/work-items/ORCH-1/{name}"), "x\n");
+        place.user(["add", "-A"]);
+        let other = place.commit(name);
+        let only = place.open().await.only_artifacts_between(&examined, &other, &[key("ORCH-1")]).await;
+        assert!(!only.unwrap(), "{name}");
+    }
+    let examined = place.user_head("HEAD");
+    std::os::unix::fs::symlink("../../../src/shop.py", folder.join("link.md")).unwrap();
+    place.user(["add", "-A"]);
+    let link = place.commit("a link");
+    std::fs::remove_file(folder.join("link.md")).unwrap();
+    place.write("docs/work-items/ORCH-1/run.md", "#!/bin/sh\n");
+    std::fs::set_permissions(folder.join("run.md"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .unwrap();
+    place.user(["add", "-A"]);
+    let program = place.commit("a program");
+    let bare = place.open().await;
+    for other in [&link, &program] {
+        assert!(!bare.only_artifacts_between(&examined, other, &[key("ORCH-1")]).await.unwrap(), "{other}");
+    }
+    assert!(bare.only_artifacts_between(&program, &link, &[]).await.is_ok_and(|only| !only));
+}
+
+#[tokio::test]
+async fn a_commit_that_is_gone_is_other_code_and_not_a_failure() {
+    let place = Place::new();
+    let head = place.user_head("HEAD");
+    let gone = stagewright_engine::name::CommitId::new("0123456789012345678901234567890123456789").unwrap();
+    let bare = place.open().await;
+    assert!(!bare.only_artifacts_between(&gone, &head, &[key("ORCH-1")]).await.unwrap());
+}
+
+#[tokio::test]
 async fn a_file_moved_into_the_artifacts_folder_is_a_change_of_code() {
     let place = Place::new();
     let examined = place.user_head("HEAD");
