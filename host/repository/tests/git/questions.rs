@@ -49,7 +49,7 @@ async fn only_a_plain_markdown_file_right_in_the_folder_is_a_report() {
     std::fs::create_dir_all(folder.join("deeper")).unwrap();
     for name in ["conftest.py", "deeper/13-test-report.md", ".hidden.md", "report.md.py"] {
         let examined = place.user_head("HEAD");
-        place.write(&format!("docs/work-items/ORCH-1/{name}"), "x\n");
+        place.write(format!("docs/work-items/ORCH-1/{name}"), "x\n");
         place.user(["add", "-A"]);
         let other = place.commit(name);
         let only = place.open().await.only_artifacts_between(&examined, &other, &[key("ORCH-1")]).await;
