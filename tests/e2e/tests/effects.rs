@@ -291,17 +291,26 @@ fn wait_until_stopped(id: u32) {
 }
 
 /// A file that a daemon's process writes its lines to would block it when it is stopped; what it says is read by a thread.
-fn stopped_at(world: &World, point: &str) -> Daemon {
-    let daemon = Daemon::begin(world.command("STAGEWRIGHT_STOP_AT", point));
-    wait_until_stopped(daemon.id());
-    daemon
+///
+/// All of its threads are stopped. One of them may be in the midst of a fetch, with the lock of the copy that others need: then
+/// it is tried again in another world.
+fn stopped_at(world: impl Fn() -> World, point: &str) -> (World, Daemon) {
+    for _ in 0..20 {
+        let world = world();
+        world.add();
+        let daemon = Daemon::begin(world.command("STAGEWRIGHT_STOP_AT", point));
+        wait_until_stopped(daemon.id());
+        if world.copy_is_free() {
+            return (world, daemon);
+        }
+        daemon.kill();
+    }
+    panic!("each daemon that was stopped at {point} held the lock of the copy");
 }
 
 #[test]
 fn an_owner_that_was_stopped_right_before_its_merge_wakes_up_and_merges_nothing_twice() {
-    let world = World::with_merge();
-    world.add();
-    let stopped = stopped_at(&world, "before-act:2");
+    let (world, stopped) = stopped_at(World::with_merge, "before-act:2");
     // It lives, so nobody takes anything from it by themselves.
     let other = Daemon::start(&world.host, &[]);
     let refused = world.host.call(["lease", "release", "A-1"]);
@@ -328,9 +337,7 @@ fn an_owner_that_was_stopped_right_before_its_merge_wakes_up_and_merges_nothing_
 #[test]
 fn an_owner_that_was_stopped_before_its_last_look_does_not_act_at_all() {
     for class in ["keyed", "observable", "blind"] {
-        let world = World::with_command(class);
-        world.add();
-        let stopped = stopped_at(&world, "intended:2");
+        let (world, stopped) = stopped_at(|| World::with_command(class), "intended:2");
         assert_eq!(world.host.call(["lease", "release", "A-1", "--force"]).exit, 0);
         stopped.signal(Signal::CONT);
         stopped.stop();
@@ -381,9 +388,7 @@ fn a_push_that_races_the_advance_to_done_is_before_it_or_behind_it_and_never_bot
         ("before-stage:2", false),
     ] {
         println!("stopped at {point}");
-        let world = World::with_acceptance();
-        world.add();
-        let owner = stopped_at(&world, point);
+        let (world, owner) = stopped_at(World::with_acceptance, point);
         assert_eq!(world.host.task("A-1")["stage"], "acceptance");
         let pushed = world.push("pushed.py", "PUSHED = 1\n");
         // Another daemon sees the push, and brings it into the host's copy; the task is its owner's.
@@ -511,6 +516,15 @@ fn slow_effect(outside: &Path) -> String {
 }
 
 impl World {
+    /// Whether nobody holds the lock of the host's copy.
+    fn copy_is_free(&self) -> bool {
+        let folder = std::fs::read_dir(self.host.state().join("repos")).unwrap();
+        let locks = folder
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|it| it == "lock"));
+        locks.into_iter().all(|path| std::fs::File::open(path).unwrap().try_lock().is_ok())
+    }
+
     fn run(&self) -> stagewright_e2e::Ran {
         let path = self.repo.path();
         let args =
