@@ -84,11 +84,22 @@ impl Reconciler {
             let bare = self.repositories.open(&repo.name, &repo.source).await?;
             let mut heads = Heads::default();
             for task in page {
-                match heads.of(&bare, &task.branch).await? {
-                    Some(head) => self.task(&bare, task, head).await?,
-                    None => self.hold(&task, branch_gone(&task)).await?,
+                let key = task.key.clone();
+                match self.compared(&bare, &mut heads, task).await {
+                    // A branch that git can't say something about keeps no other task waiting.
+                    Err(crate::host::Error::Repositories(error)) => {
+                        tracing::warn!(task = %key, %error, "a task could not be compared with its branch");
+                    }
+                    other => other?,
                 }
             }
+        }
+    }
+
+    async fn compared(&self, bare: &Bare, heads: &mut Heads, task: Task) -> Result<(), crate::host::Error> {
+        match heads.of(bare, &task.branch).await? {
+            Some(head) => self.task(bare, task, head).await,
+            None => self.hold(&task, branch_gone(&task)).await,
         }
     }
 
