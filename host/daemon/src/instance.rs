@@ -209,7 +209,12 @@ mod tests {
     fn a_child_does_not_inherit_the_lock() {
         let folder = tempfile::tempdir().unwrap();
         let alive = Alive::begin(folder.path(), id()).unwrap();
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut child = std::process::Command::new("sh");
+        child.args(["-c", "echo begun; exec sleep 60"]).stdout(std::process::Stdio::piped());
+        let mut child = child.spawn().unwrap();
+        // Its own word, since the kernel lets us go on before it has closed what a new program does not get.
+        let mut word = [0; 5];
+        io::Read::read_exact(&mut child.stdout.take().unwrap(), &mut word).unwrap();
         let dead = alive.id();
         drop(alive);
         let (probe, _corpse) = probe(folder.path(), dead);
