@@ -188,18 +188,16 @@ impl Pool {
 
     /// The host's copy, up to date and with the job's commit in it.
     async fn copy(&self, claimed: &Claimed) -> Result<Bare, Box<Outcome>> {
-        let looked = async {
-            let bare = match self.worker.copy_of(&claimed.task.key, &self.repositories).await? {
-                Ok(bare) => bare,
-                Err(fault) => return Ok(Err(Box::new(Outcome::Deferred(fault)))),
-            };
+        match self.worker.examined_copy(&claimed.task, &claimed.job.commit, &self.repositories).await {
+            Ok(Some(bare)) => Ok(bare),
             // Nobody wants to know any more what another commit is like. The reconciler queues the new one.
-            let wanted = self.worker.is_as_examined(&bare, &claimed.task, &claimed.job.commit).await?;
-            Ok(if wanted { Ok(bare) } else { Err(Box::new(Outcome::Cancelled(Cause::Superseded))) })
-        };
-        looked.await.unwrap_or_else(|error: stagewright_store::Error| {
-            Err(Box::new(Outcome::Deferred(Fault::new("store-trouble", error.to_string()))))
-        })
+            Ok(None) => Err(Box::new(Outcome::Cancelled(Cause::Superseded))),
+            Err(error) => {
+                let fault =
+                    error.fault().unwrap_or_else(|error| Fault::new("store-trouble", error.to_string()));
+                Err(Box::new(Outcome::Deferred(fault)))
+            }
+        }
     }
 }
 

@@ -22,8 +22,8 @@ use tokio::sync::Notify;
 
 use super::Pipelines;
 use super::stop::{Phase, Stop};
-use crate::clock;
 use crate::worker::Worker;
+use crate::{branch, clock};
 
 /// How many tasks are read at once.
 const PAGE: u32 = 500;
@@ -69,7 +69,7 @@ impl Reconciler {
         }
     }
 
-    async fn repository(&self, repo: &Repo) -> Result<(), crate::host::Error> {
+    async fn repository(&self, repo: &Repo) -> Result<(), branch::Error> {
         let mut filter = TaskFilter {
             repo: Some(repo.name.clone()),
             state: Some(TaskStateKind::Active),
@@ -87,7 +87,7 @@ impl Reconciler {
                 let key = task.key.clone();
                 match self.compared(&bare, &mut heads, task).await {
                     // A branch that git can't say something about keeps no other task waiting.
-                    Err(crate::host::Error::Repositories(error)) => {
+                    Err(branch::Error::Repository(error)) => {
                         tracing::warn!(task = %key, %error, "a task could not be compared with its branch");
                     }
                     other => other?,
@@ -96,7 +96,7 @@ impl Reconciler {
         }
     }
 
-    async fn compared(&self, bare: &Bare, heads: &mut Heads, task: Task) -> Result<(), crate::host::Error> {
+    async fn compared(&self, bare: &Bare, heads: &mut Heads, task: Task) -> Result<(), branch::Error> {
         match heads.of(bare, &task.branch).await? {
             Some(head) => self.task(bare, task, head).await,
             None => self.hold(&task, branch_gone(&task)).await,
@@ -104,7 +104,7 @@ impl Reconciler {
     }
 
     /// One task: its head is kept, a push is followed, and a missing job is queued.
-    async fn task(&self, bare: &Bare, task: Task, head: CommitId) -> Result<(), crate::host::Error> {
+    async fn task(&self, bare: &Bare, task: Task, head: CommitId) -> Result<(), branch::Error> {
         let store = &self.worker.store;
         let key = task.key.clone();
         let pipeline = self.pipelines.of(&key.repo);
@@ -124,17 +124,7 @@ impl Reconciler {
             }
         };
         let live = store.live_job(&key).await?;
-        let judged = task.verdicts.values().map(|verdict| &verdict.commit);
-        let mut same = std::collections::BTreeSet::from([head.clone()]);
-        let others = judged.chain(live.iter().map(|job| &job.commit)).filter(|commit| **commit != head);
-        let others: std::collections::BTreeSet<&CommitId> = others.collect();
-        let items = if others.is_empty() { Vec::new() } else { self.worker.work_items_on(&task).await? };
-        for commit in others {
-            // A question that git could not answer is no answer: the task is left for the next round.
-            if bare.only_artifacts_between(commit, &head, &items).await? {
-                same.insert(commit.clone());
-            }
-        }
+        let same = self.worker.same_code(bare, &task, live.as_ref(), &head).await?;
         match after_push(pipeline, &task, live.as_ref(), |commit| same.contains(commit)) {
             AfterPush::Back { expected, to } => {
                 let reason = format!("the branch moved to {}", head.short());
@@ -156,7 +146,7 @@ impl Reconciler {
     }
 
     /// Nobody can go on with the task until a person has looked.
-    async fn hold(&self, task: &Task, fault: Fault) -> Result<(), crate::host::Error> {
+    async fn hold(&self, task: &Task, fault: Fault) -> Result<(), branch::Error> {
         // Whoever is in its region may be about to write its last stage, and needs the branch no more.
         if self.worker.store.lease(&task.key).await?.is_some() {
             return Ok(());
@@ -174,7 +164,7 @@ impl Reconciler {
         Ok(())
     }
 
-    async fn enqueue(&self, task: &Task, commit: CommitId) -> Result<(), crate::host::Error> {
+    async fn enqueue(&self, task: &Task, commit: CommitId) -> Result<(), branch::Error> {
         let job = new_job(task, task.stage.clone(), commit);
         match self.worker.store.enqueue(job).await {
             Ok(_) => self.queued.notify_one(),
@@ -192,7 +182,7 @@ impl Reconciler {
         to: stagewright_engine::name::StageName,
         reason: String,
         head: CommitId,
-    ) -> Result<(), crate::host::Error> {
+    ) -> Result<(), branch::Error> {
         let change = StageChange {
             task: task.key.clone(),
             expected_stage: expected,
@@ -244,17 +234,13 @@ impl Heads {
     async fn of(
         &mut self,
         bare: &Bare,
-        branch: &BranchName,
+        name: &BranchName,
     ) -> Result<Option<CommitId>, stagewright_repository::Error> {
-        if let Some(known) = self.0.get(branch) {
+        if let Some(known) = self.0.get(name) {
             return Ok(known.clone());
         }
-        let head = match bare.head_when_opened(branch).await {
-            Ok(head) => Some(head),
-            Err(stagewright_repository::Error::NoSuchRevision { .. }) => None,
-            Err(error) => return Err(error),
-        };
-        self.0.insert(branch.clone(), head.clone());
+        let head = branch::there(bare.head_when_opened(name).await)?;
+        self.0.insert(name.clone(), head.clone());
         Ok(head)
     }
 }

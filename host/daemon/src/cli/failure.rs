@@ -139,6 +139,17 @@ impl From<stagewright_repository::Error> for Failure {
     }
 }
 
+impl From<crate::branch::Error> for Failure {
+    fn from(error: crate::branch::Error) -> Self {
+        use crate::branch::Error;
+        match error {
+            Error::Store(error) => error.into(),
+            Error::Repository(error) => error.into(),
+            Error::UnknownRepo(_) => Self::usage(error.to_string()),
+        }
+    }
+}
+
 impl From<crate::host::Error> for Failure {
     fn from(error: crate::host::Error) -> Self {
         use crate::host::Error;

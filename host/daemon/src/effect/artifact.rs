@@ -9,7 +9,8 @@ use stagewright_engine::outcome::Fault;
 use stagewright_repository::{ArtifactCommit, Bare, Delivery, Error, Refusal};
 use stagewright_store::request::artifact::StoredArtifact;
 
-use super::{Edge, ExaminedBranch, author, trouble};
+use super::{Edge, author, trouble};
+use crate::branch::ExaminedBranch;
 use crate::clock;
 
 pub(super) async fn commit(edge: &Edge<'_>, stored: &StoredArtifact) -> Acted {

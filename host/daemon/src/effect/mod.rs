@@ -27,6 +27,7 @@ use stagewright_repository::{Author, Bare};
 use stagewright_store::request::artifact::StoredArtifact;
 use stagewright_store::request::effect::EffectId;
 
+use crate::branch::ExaminedBranch;
 use crate::config::Config;
 use crate::config::sections::{EffectIs, EffectKind};
 
@@ -85,15 +86,6 @@ pub struct Edge<'a> {
     pub branch: &'a ExaminedBranch,
     /// The host's copy.
     pub bare: &'a Bare,
-}
-
-/// A branch that differs from the examined commit in nothing but reports of the host's (E5).
-#[derive(Clone, Debug)]
-pub struct ExaminedBranch {
-    /// Its head in the user's repository.
-    pub source: CommitId,
-    /// Its head with the reports that the host's copy has on top.
-    pub head: CommitId,
 }
 
 /// One effect in the journal, about to be done.

@@ -46,26 +46,24 @@ impl Region<'_> {
     /// One effect: what the journal and its class allow.
     pub(super) async fn one(&self, effect: &Effect, edge: &Edge<'_>) -> Result<Result<(), Left>, Error> {
         let key = key(edge, &effect.name, self.job.id);
-        let (record, standing) = loop {
-            let (record, standing) = match self.intend(effect, &key).await? {
-                Ok(intended) => intended,
-                Err(left) => return Ok(Err(left)),
-            };
-            let waits = effect::next_step(effect.class, standing) == NextStep::Wait;
-            // A daemon comes back to it. `run` is a process that nobody starts again in time, and each would wait anew.
-            if !waits || self.worker.next_job != NextJob::Leave {
-                break (record, standing);
-            }
-            tokio::select! {
-                _ = self.ended.cancelled() => return Ok(Err(Left::Released)),
-                () = tokio::time::sleep(self.still_to_wait(effect, &record)) => {}
-            }
+        let (record, standing) = match self.intend(effect, &key).await? {
+            Ok(intended) => intended,
+            Err(left) => return Ok(Err(left)),
         };
         crash::point("intended");
         match effect::next_step(effect.class, standing) {
             NextStep::GoOn => Ok(Ok(())),
             NextStep::Act => self.act(effect, edge, &record, standing.before()).await,
             NextStep::ActAgain => self.act_again(effect, edge, &record, standing.before()).await,
+            // A daemon comes back to it. Each `run` is a process of its own and would begin to count anew, so it stays.
+            NextStep::Wait if self.worker.next_job == NextJob::Leave => {
+                tokio::select! {
+                    _ = self.ended.cancelled() => Ok(Err(Left::Released)),
+                    () = tokio::time::sleep(self.still_to_wait(effect, &record)) => {
+                        Box::pin(self.one(effect, edge)).await
+                    }
+                }
+            }
             NextStep::Wait => {
                 let until = clock::now().plus(Span::from(self.still_to_wait(effect, &record)));
                 let fault = Fault::new(

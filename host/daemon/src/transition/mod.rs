@@ -23,16 +23,13 @@ mod region;
 
 use stagewright_capability::Cancel;
 use stagewright_engine::effect::EffectEnding;
-use stagewright_engine::identity::TaskKey;
 use stagewright_engine::job::{Job, JobState};
 use stagewright_engine::lease::Lease;
-use stagewright_engine::name::{CommitId, WorkItem};
 use stagewright_engine::outcome::Fault;
 use stagewright_engine::task::Task;
 use stagewright_engine::transition::{self, Move};
-use stagewright_repository::{Bare, Repositories};
+use stagewright_repository::Repositories;
 use stagewright_store::request::lease::{LeaseRefused, TakeLease};
-use stagewright_store::request::task::TaskFilter;
 
 use self::region::Region;
 use crate::effect::Effect;
@@ -100,12 +97,11 @@ impl Worker {
         let Some(to) = transition::after_finish(&self.pipeline, &task, job, clock::now()) else {
             return Ok(Completed::Stale);
         };
-        let bare = self.copy_of(&task.key, repositories).await?;
-        if let Ok(bare) = &bare
-            && !self.is_as_examined(bare, &task, &job.commit).await?
-        {
-            return Ok(Completed::Stale);
-        }
+        let bare = match self.examined_copy(&task, &job.commit, repositories).await {
+            Ok(Some(bare)) => Ok(bare),
+            Ok(None) => return Ok(Completed::Stale),
+            Err(error) => Err(error.fault()?),
+        };
         let lease = match self.enter(&task, !to.effects.is_empty()).await? {
             Ok(lease) => lease,
             Err(completed) => return Ok(completed),
@@ -118,64 +114,6 @@ impl Worker {
             region.give_back(cancel).await;
         }
         completed
-    }
-
-    /// The host's copy of a task's repository, up to date; or why there is none now.
-    pub(crate) async fn copy_of(
-        &self,
-        key: &TaskKey,
-        repositories: &Repositories,
-    ) -> Result<Result<Bare, Fault>, stagewright_store::Error> {
-        let unreachable = |why: String| {
-            Fault::new("repository-unreachable", why)
-                .with_remedy("look whether the repository is still where the host knows it")
-        };
-        let Some(repo) = self.store.repo(&key.repo).await? else {
-            return Ok(Err(unreachable(format!("the store does not know {}", key.repo))));
-        };
-        let opened = repositories.open(&key.repo, &repo.source).await;
-        Ok(opened.map_err(|error| unreachable(error.to_string())))
-    }
-
-    /// Whether the branch's head was the examined commit when the copy was opened, or that and reports of the host's (E5).
-    /// Not, if there was no such branch any more.
-    pub(crate) async fn is_as_examined(
-        &self,
-        bare: &Bare,
-        task: &Task,
-        examined: &CommitId,
-    ) -> Result<bool, stagewright_store::Error> {
-        match bare.head_when_opened(&task.branch).await {
-            Ok(head) => self.only_reports_between(bare, task, examined, &head).await,
-            Err(_) => Ok(false),
-        }
-    }
-
-    /// Whether a head of the task's branch is the examined commit, or that and reports of the host's.
-    pub(crate) async fn only_reports_between(
-        &self,
-        bare: &Bare,
-        task: &Task,
-        examined: &CommitId,
-        head: &CommitId,
-    ) -> Result<bool, stagewright_store::Error> {
-        if head == examined {
-            return Ok(true);
-        }
-        // Read only where it matters: a thousand tasks can stand on one branch.
-        let items = self.work_items_on(task).await?;
-        Ok(bare.only_artifacts_between(examined, head, &items).await.unwrap_or(false))
-    }
-
-    /// The work items whose tasks stand on the task's branch, its own among them.
-    pub(crate) async fn work_items_on(&self, task: &Task) -> Result<Vec<WorkItem>, stagewright_store::Error> {
-        let filter = TaskFilter {
-            repo: Some(task.key.repo.clone()),
-            branch: Some(task.branch.clone()),
-            limit: MOST_ON_A_BRANCH,
-            ..TaskFilter::default()
-        };
-        Ok(self.store.tasks(filter).await?.into_iter().map(|task| task.key.work_item).collect())
     }
 
     async fn enter(&self, task: &Task, exclusive: bool) -> Result<Result<Lease, Completed>, Error> {
@@ -228,6 +166,3 @@ impl Worker {
         })
     }
 }
-
-/// How many tasks on one branch are looked at.
-const MOST_ON_A_BRANCH: u32 = 10_000;

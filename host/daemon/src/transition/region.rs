@@ -19,7 +19,7 @@ use stagewright_store::request::conclusion::{ConcludeRefused, Ownership};
 use stagewright_store::request::lease::{LeaveRefused, LeaveRegion, Leaving, ReleaseRefused};
 
 use super::{Completed, Error};
-use crate::effect::{Edge, Effect, ExaminedBranch};
+use crate::effect::{Edge, Effect};
 use crate::worker::Worker;
 use crate::{clock, crash};
 
@@ -114,7 +114,11 @@ impl<'a> Region<'a> {
                 Some(_) => return Ok(Err(Left::Released)),
             }
             // Again before each: the user may have pushed since the last one, and the host's copy may have it already.
-            let Some(branch) = self.examined_branch(bare).await? else { return Ok(Err(Left::Released)) };
+            let branch = match self.worker.examined_branch(bare, self.task, &self.job.commit).await {
+                Ok(Some(branch)) => branch,
+                Ok(None) => return Ok(Err(Left::Released)),
+                Err(error) => return Ok(Err(self.put_off(error.fault()?))),
+            };
             let edge = Edge {
                 task: self.task,
                 stage: &self.to.expected,
@@ -130,21 +134,14 @@ impl<'a> Region<'a> {
         Ok(Ok(()))
     }
 
-    /// Where the task's branch is now; `None` if it is gone, or if anything but reports has come to the examined commit.
-    async fn examined_branch(&self, bare: &Bare) -> Result<Option<ExaminedBranch>, Error> {
-        let (name, examined) = (&self.task.branch, &self.job.commit);
-        let (Ok(source), Ok(head)) = (bare.source_head(name).await, bare.head(name).await) else {
-            return Ok(None);
-        };
-        let as_examined = self.worker.only_reports_between(bare, self.task, examined, &head).await?;
-        Ok(as_examined.then_some(ExaminedBranch { source, head }))
-    }
-
     async fn write_stage(&self, bare: &Bare) -> Result<Completed, Error> {
         let worker = self.worker;
-        // The next stage sees the reports that are on the branch now.
-        let branch = self.examined_branch(bare).await?;
-        let commit = branch.map_or_else(|| self.job.commit.clone(), |branch| branch.head);
+        // The next stage sees the reports that are on the branch now, if git can say which.
+        let examined = &self.job.commit;
+        let commit = match worker.examined_branch(bare, self.task, examined).await {
+            Ok(branch) => branch.map_or_else(|| examined.clone(), |branch| branch.head),
+            Err(error) => error.fault().map(|_| examined.clone())?,
+        };
         let now = clock::now();
         let ownership = Ownership::Lease(self.lease.clone());
         let mut change = worker.stage_change(&self.task.key, self.to, ownership, &commit, now);

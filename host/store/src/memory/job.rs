@@ -46,17 +46,7 @@ impl State {
 
     /// Queues a job for a task that is known to have no live one.
     pub(super) fn insert_job(&mut self, task: &Task, new: &NewJob) -> Job {
-        let job = Job {
-            id: new.id,
-            task: new.task.clone(),
-            stage: new.stage.clone(),
-            commit: new.commit.clone(),
-            state: JobState::Queued,
-            deferrals: 0,
-            attempt: task.attempts_spent.saturating_add(1),
-            created: new.now,
-            updated: new.now,
-        };
+        let job = new.queued(task.attempts_spent);
         self.live.insert(new.task.clone(), new.id);
         self.jobs.insert(new.id, Kept { job: job.clone(), due: new.now, producer: None });
         let detail = json!({ "stage": new.stage, "commit": new.commit });

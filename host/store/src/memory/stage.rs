@@ -92,7 +92,7 @@ impl State {
     /// **The one function that writes a stage.** Everything was compared before.
     fn write_stage(&mut self, change: &StageChange) -> Result<Task, Error> {
         let task = self.task_of(&change.task)?;
-        change.write_on(task);
+        change.apply_to(task);
         let moved = task.clone();
         self.leases.remove(&change.task);
         self.supersede_live(&moved, change.now)?;

@@ -103,7 +103,7 @@ impl StageChange {
     }
 
     /// Makes of the task that was compared what the task is afterwards, as every store writes it.
-    pub(crate) fn write_on(&self, task: &mut Task) {
+    pub(crate) fn apply_to(&self, task: &mut Task) {
         task.stage = self.to.clone();
         task.epoch = task.epoch.next();
         task.state = match &self.becomes {

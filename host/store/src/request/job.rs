@@ -1,7 +1,7 @@
 //! Jobs: queued, claimed by one worker, and limited in how many run at once.
 
 use stagewright_engine::identity::{Epoch, InstanceId, JobId, RunId, TaskKey};
-use stagewright_engine::job::Job;
+use stagewright_engine::job::{Job, JobState};
 use stagewright_engine::name::{CommitId, ProducerName, RepoName, StageName};
 use stagewright_engine::task::Task;
 use stagewright_engine::time::Timestamp;
@@ -21,6 +21,23 @@ pub struct NewJob {
     pub commit: CommitId,
     /// The time; the job is due from now on.
     pub now: Timestamp,
+}
+
+impl NewJob {
+    /// The job that it becomes, as every store writes it, after so many attempts of its task.
+    pub(crate) fn queued(&self, attempts_spent: u32) -> Job {
+        Job {
+            id: self.id,
+            task: self.task.clone(),
+            stage: self.stage.clone(),
+            commit: self.commit.clone(),
+            state: JobState::Queued,
+            deferrals: 0,
+            attempt: attempts_spent.saturating_add(1),
+            created: self.now,
+            updated: self.now,
+        }
+    }
 }
 
 /// Why nothing was queued.

@@ -157,7 +157,7 @@ pub(super) fn enqueue(batch: &mut Batch<'_>, new: &NewJob) -> Step<Job, EnqueueR
 /// Queues a job for a task that is known to have no live one.
 pub(super) fn insert(batch: &mut Batch<'_>, found: &TaskRow, new: &NewJob) -> Result<Job> {
     let conn = batch.conn();
-    let attempt = found.task.attempts_spent.saturating_add(1);
+    let job = new.queued(found.task.attempts_spent);
     conn.prepare_cached(
         "INSERT INTO jobs (id, task, stage, commit_id, state, due, attempt, created, updated)
          VALUES (:id, :task, :stage, :commit, 'queued', :now, :attempt, :now, :now)",
@@ -167,22 +167,12 @@ pub(super) fn insert(batch: &mut Batch<'_>, found: &TaskRow, new: &NewJob) -> Re
         ":task": found.row,
         ":stage": new.stage.as_str(),
         ":commit": new.commit.as_str(),
-        ":attempt": attempt,
+        ":attempt": job.attempt,
         ":now": new.now.as_millis(),
     })?;
     let detail = json!({ "stage": new.stage, "commit": new.commit });
     event::write(batch, &found.subject(new.now).job(new.id), "job-queued", &detail)?;
-    Ok(Job {
-        id: new.id,
-        task: new.task.clone(),
-        stage: new.stage.clone(),
-        commit: new.commit.clone(),
-        state: JobState::Queued,
-        deferrals: 0,
-        attempt,
-        created: new.now,
-        updated: new.now,
-    })
+    Ok(job)
 }
 
 /// Supersedes whatever live job the task has.

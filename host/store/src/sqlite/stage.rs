@@ -139,7 +139,7 @@ fn apply(
         lease::remove(conn, found.row)?;
     }
     let mut moved = found;
-    change.write_on(&mut moved.task);
+    change.apply_to(&mut moved.task);
     // A task has one live job (J1): if that has just ended, there is no other.
     if !ended_its_job {
         job::supersede_live(batch, &moved, change.now)?;

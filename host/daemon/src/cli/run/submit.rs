@@ -184,15 +184,7 @@ async fn follow_push(
     // whose work is done would be gone on with.
     let finished = host.worker.store.live_job(&task.key).await?;
     let finished = finished.filter(|job| matches!(job.state, JobState::Finished { .. }));
-    let judged = task.verdicts.values().map(|verdict| &verdict.commit);
-    let judged: BTreeSet<&CommitId> = judged.chain(finished.iter().map(|job| &job.commit)).collect();
-    let items = host.worker.work_items_on(&task).await?;
-    let mut same = BTreeSet::from([head.clone()]);
-    for commit in judged {
-        if bare.only_artifacts_between(commit, head, &items).await? {
-            same.insert(commit.clone());
-        }
-    }
+    let same = host.worker.same_code(bare, &task, finished.as_ref(), head).await?;
     let after = transition::after_push(&host.worker.pipeline, &task, finished.as_ref(), |commit| {
         same.contains(commit)
     });

@@ -1,8 +1,8 @@
 -- Version 4: the same table of jobs, with its states compared one by one.
 --
 -- SQLite makes a set of the values of an `IN (...)` with more than two, for every statement that asks, a b-tree of its own.
--- The check of a job's state and the two partial indexes of live jobs asked so at each write of a job: a third of what a
--- transition cost (docs/benchmarks.md, B3). A few comparisons cost next to nothing.
+-- The check of a job's state and the two partial indexes of live jobs asked so at each write of a job: a fifth of the
+-- writer's time (docs/adr/0021-what-a-transition-asks-of-sqlite.md). A few comparisons cost next to nothing.
 
 CREATE TABLE jobs_compared (
   id            BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
