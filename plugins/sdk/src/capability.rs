@@ -6,7 +6,8 @@
 //! every function of its trait, and each would become an import of the component.
 
 use crate::{
-    Area, Cause, Command, Completed, Entry, Event, Failure, FailureKind, FileKind, Level, ProbeResponse,
+    Area, Cause, Command, Completed, Entry, Event, Failure, FailureKind, FileKind, Level, ModelRequest,
+    ModelResponse, ProbeResponse, RemoteCommand, RemoteCompleted,
 };
 
 /// Always granted: talk to the host, read the clock, notice a cancellation.
@@ -150,4 +151,24 @@ pub trait Probe {
         max_bytes: u32,
         timeout_ms: u64,
     ) -> Result<ProbeResponse, Failure>;
+}
+
+/// Commands on remote hosts that the operator named.
+pub trait Ssh {
+    /// Runs a command on a target, and waits for its end.
+    ///
+    /// # Errors
+    /// `denied` for a target that is not granted, `not-found` where the ssh program is not there, `permanent` for a command
+    /// that can't be sent. What became of a command that was sent is in the answer.
+    fn exec(&self, command: &RemoteCommand) -> Result<RemoteCompleted, Failure>;
+}
+
+/// The one way to a language model.
+pub trait Llm {
+    /// Asks a model in a role, and waits for its answer.
+    ///
+    /// # Errors
+    /// `denied` for a role that is not granted, `limit` where a budget is spent, `transient` and `timed-out` where the model
+    /// was not to be had, `permanent` where somebody has to mend something, `cancelled`.
+    fn ask(&self, request: &ModelRequest) -> Result<ModelResponse, Failure>;
 }

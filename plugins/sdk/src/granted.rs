@@ -2,10 +2,10 @@
 //!
 //! Outside a component there is no host behind them, and every call panics. Native tests use `testing`.
 
-use crate::bindings::stagewright::producer::{files, host, probe, process};
+use crate::bindings::stagewright::producer::{files, host, llm, probe, process, ssh};
 use crate::{
-    Area, Cause, Child, Command, Completed, Entry, Event, Failure, Files, Host, Level, Probe, ProbeResponse,
-    Process,
+    Area, Cause, Child, Command, Completed, Entry, Event, Failure, Files, Host, Level, Llm, ModelRequest,
+    ModelResponse, Probe, ProbeResponse, Process, RemoteCommand, RemoteCompleted, Ssh,
 };
 
 /// What the host granted to this run.
@@ -91,5 +91,17 @@ impl Probe for Granted {
         timeout_ms: u64,
     ) -> Result<ProbeResponse, Failure> {
         probe::get(endpoint, path, max_bytes, timeout_ms)
+    }
+}
+
+impl Ssh for Granted {
+    fn exec(&self, command: &RemoteCommand) -> Result<RemoteCompleted, Failure> {
+        ssh::exec(command)
+    }
+}
+
+impl Llm for Granted {
+    fn ask(&self, request: &ModelRequest) -> Result<ModelResponse, Failure> {
+        llm::run(request)
     }
 }

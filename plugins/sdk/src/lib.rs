@@ -5,7 +5,7 @@
 //! front matter, to set a stage or to reach the network; a producer returns an [`Outcome`], and that is all.
 //!
 //! - [`Producer`] says what a producer is; [`Produce`] does the work, and its bounds name the capabilities.
-//! - [`Host`], [`Process`], [`Files`], [`Probe`]: one trait for each capability. [`Granted`] is the real thing.
+//! - [`Host`], [`Process`], [`Files`], [`Probe`], [`Ssh`], [`Llm`]: one trait for each capability. [`Granted`] is the real thing.
 //! - [`export!`](crate::export) makes a component of a producer.
 //! - [`ReportBuilder`] builds a report that keeps the interface's limits; [`fault`] and [`finding`] do the same for theirs.
 //! - [`testing`] (not in components) has doubles of the host, so that a producer is tested natively.
@@ -59,13 +59,17 @@ pub mod testing;
 
 pub use bindings::stagewright::producer::files::{Area, Entry, Kind as FileKind};
 pub use bindings::stagewright::producer::host::{Cause, Level};
+pub use bindings::stagewright::producer::llm::{
+    Request as ModelRequest, Response as ModelResponse, Usage as ModelUsage,
+};
 pub use bindings::stagewright::producer::probe::Response as ProbeResponse;
 pub use bindings::stagewright::producer::process::{Chunk, Command, Completed, Event, Exit, StreamEnd};
+pub use bindings::stagewright::producer::ssh::{RemoteCommand, RemoteCompleted, RemoteExit, RemoteState};
 pub use bindings::stagewright::producer::types::{
     Check, CheckState, Descriptor, Failure, FailureKind, Fault, Finding, FindingState, Job, Judgement,
     Outcome, Report, Tally,
 };
-pub use capability::{Child, Files, Host, Probe, Process};
+pub use capability::{Child, Files, Host, Llm, Probe, Process, Ssh};
 pub use granted::Granted;
 pub use producer::{Produce, Producer};
 pub use report::{MAX_CHECKS, ReportBuilder, last_lines, plain_line};

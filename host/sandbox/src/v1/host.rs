@@ -338,9 +338,7 @@ impl probe::Host for RunState {
 impl ssh::Host for RunState {
     async fn exec(
         &mut self,
-        _target: String,
-        _argv: Vec<String>,
-        _timeout_ms: Option<u64>,
+        _command: ssh::RemoteCommand,
     ) -> wasmtime::Result<Result<ssh::RemoteCompleted, types::Failure>> {
         let call = self.seam.enter()?;
         Ok(Err(self.refuse(call.at, "ssh.exec", not_granted("ssh"))))

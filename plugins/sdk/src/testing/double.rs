@@ -6,19 +6,25 @@ use std::fmt;
 
 use super::processes::{Run, ScriptedChild};
 use crate::{
-    Area, Cause, Command, Completed, Entry, Failure, FailureKind, FileKind, Files, Host, Job, Level, Probe,
-    ProbeResponse, Process,
+    Area, Cause, Command, Completed, Entry, Failure, FailureKind, FileKind, Files, Host, Job, Level, Llm,
+    ModelRequest, ModelResponse, Probe, ProbeResponse, Process, RemoteCommand, RemoteCompleted, Ssh,
 };
 
 type Program = dyn Fn(&Command, &Double) -> Result<Run, Failure>;
+type Remote = dyn Fn(&RemoteCommand, &Double) -> Result<RemoteCompleted, Failure>;
+type Model = dyn Fn(&ModelRequest, &Double) -> Result<ModelResponse, Failure>;
 
 /// A host in memory. Build it with the `with_…` functions, hand it to the producer, then look at what was asked.
 pub struct Double {
-    worktree: BTreeMap<String, Vec<u8>>,
+    worktree: RefCell<BTreeMap<String, Vec<u8>>>,
     scratch: RefCell<BTreeMap<String, Vec<u8>>>,
     attached: RefCell<Vec<(String, String)>>,
     program: Box<Program>,
     commands: RefCell<Vec<Command>>,
+    remote: Box<Remote>,
+    remote_commands: RefCell<Vec<RemoteCommand>>,
+    model: Box<Model>,
+    asked: RefCell<Vec<ModelRequest>>,
     probes: BTreeMap<(String, String), Result<ProbeResponse, Failure>>,
     log: RefCell<Vec<(Level, String)>>,
     progress: RefCell<Vec<(u64, u64, String)>>,
@@ -68,11 +74,15 @@ impl Double {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            worktree: BTreeMap::new(),
+            worktree: RefCell::default(),
             scratch: RefCell::default(),
             attached: RefCell::default(),
             program: Box::new(|command, _| Err(not_found(&format!("no program {}", command.program)))),
             commands: RefCell::default(),
+            remote: Box::new(|command, _| Err(not_found(&format!("no target {}", command.target)))),
+            remote_commands: RefCell::default(),
+            model: Box::new(|request, _| Err(not_found(&format!("no role {}", request.role)))),
+            asked: RefCell::default(),
             probes: BTreeMap::new(),
             log: RefCell::default(),
             progress: RefCell::default(),
@@ -85,8 +95,8 @@ impl Double {
 
     /// A file in the worktree.
     #[must_use]
-    pub fn with_file(mut self, path: &str, content: &str) -> Self {
-        self.worktree.insert(path.to_owned(), content.as_bytes().to_vec());
+    pub fn with_file(self, path: &str, content: &str) -> Self {
+        self.put(path, content);
         self
     }
 
@@ -98,6 +108,31 @@ impl Double {
     ) -> Self {
         self.program = Box::new(script);
         self
+    }
+
+    /// What every remote command comes to.
+    #[must_use]
+    pub fn with_remote(
+        mut self,
+        script: impl Fn(&RemoteCommand, &Self) -> Result<RemoteCompleted, Failure> + 'static,
+    ) -> Self {
+        self.remote = Box::new(script);
+        self
+    }
+
+    /// What every model answers. The script sees the request, and may leave files in this host's worktree, as an agent does.
+    #[must_use]
+    pub fn with_model(
+        mut self,
+        script: impl Fn(&ModelRequest, &Self) -> Result<ModelResponse, Failure> + 'static,
+    ) -> Self {
+        self.model = Box::new(script);
+        self
+    }
+
+    /// Writes a file into the worktree, as a process of the run does.
+    pub fn put(&self, path: &str, content: &str) {
+        self.worktree.borrow_mut().insert(path.to_owned(), content.as_bytes().to_vec());
     }
 
     /// What an endpoint answers at a path.
@@ -118,6 +153,18 @@ impl Double {
     #[must_use]
     pub fn commands(&self) -> Vec<Command> {
         self.commands.borrow().clone()
+    }
+
+    /// The commands that were sent to targets, in order.
+    #[must_use]
+    pub fn remote_commands(&self) -> Vec<RemoteCommand> {
+        self.remote_commands.borrow().clone()
+    }
+
+    /// What models were asked, in order.
+    #[must_use]
+    pub fn asked(&self) -> Vec<ModelRequest> {
+        self.asked.borrow().clone()
     }
 
     /// The lines that were logged.
@@ -145,7 +192,7 @@ impl Double {
 
     fn in_area<T>(&self, area: Area, look: impl FnOnce(&BTreeMap<String, Vec<u8>>) -> T) -> T {
         match area {
-            Area::Worktree => look(&self.worktree),
+            Area::Worktree => look(&self.worktree.borrow()),
             Area::Scratch => look(&self.scratch.borrow()),
         }
     }
@@ -253,5 +300,19 @@ impl Probe for Double {
     fn get(&self, endpoint: &str, path: &str, _: u32, _: u64) -> Result<ProbeResponse, Failure> {
         let key = (endpoint.to_owned(), path.to_owned());
         self.probes.get(&key).cloned().unwrap_or_else(|| Err(not_found(endpoint)))
+    }
+}
+
+impl Ssh for Double {
+    fn exec(&self, command: &RemoteCommand) -> Result<RemoteCompleted, Failure> {
+        self.remote_commands.borrow_mut().push(command.clone());
+        (self.remote)(command, self)
+    }
+}
+
+impl Llm for Double {
+    fn ask(&self, request: &ModelRequest) -> Result<ModelResponse, Failure> {
+        self.asked.borrow_mut().push(request.clone());
+        (self.model)(request, self)
     }
 }
