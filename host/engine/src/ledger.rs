@@ -70,8 +70,8 @@ pub enum Act {
         role: String,
         /// `ok`, or the failure's code.
         answer: String,
-        /// What it cost, in millionths of a US dollar.
-        cost_micro_usd: u64,
+        /// What it took.
+        usage: ModelUsage,
     },
     /// A file was kept beside the artifact.
     Attachment {
@@ -87,6 +87,21 @@ pub enum Act {
         /// The failure's code.
         code: String,
     },
+}
+
+/// What a call of a model took, as the model's own side tells it. Where it tells nothing, numbers are 0 and the cost unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelUsage {
+    /// Tokens that went in and were in no cache.
+    pub input_tokens: u64,
+    /// Tokens that came out.
+    pub output_tokens: u64,
+    /// Tokens that were read from the model's cache.
+    pub cache_read_tokens: u64,
+    /// Tokens that were written to it.
+    pub cache_write_tokens: u64,
+    /// What it cost, in millionths of a US dollar; `None` where nobody said.
+    pub cost_micro_usd: Option<u64>,
 }
 
 /// The size and digest of some bytes.
@@ -167,7 +182,7 @@ mod tests {
     }
 
     fn model(answer: &str) -> Act {
-        Act::Model { role: "tester".into(), answer: answer.into(), cost_micro_usd: 1 }
+        Act::Model { role: "tester".into(), answer: answer.into(), usage: ModelUsage::default() }
     }
 
     #[test]

@@ -32,6 +32,7 @@ use crate::request::lease::{
     Fence, FenceRefused, ForceRelease, LeaseRefused, LeaveRefused, LeaveRegion, ReleaseRefused, Released,
     TakeLease,
 };
+use crate::request::model::{ModelCall, RoleSpending, Spending, SpendingOf};
 use crate::request::queue::{EventCounts, LiveFilter, LiveJob, Overview};
 use crate::request::repo::{NewRepo, Repo};
 use crate::request::run::{Attachment, EndRefused, EndRun};
@@ -144,6 +145,17 @@ pub trait Store: Send + Sync + 'static {
         branch: &BranchName,
         stage: &StageName,
     ) -> Result<Option<StoredArtifact>, Error>;
+
+    // Language models.
+
+    /// Keeps a call that has ended. Refused for a task that is not there.
+    async fn write_model_call(&self, call: ModelCall) -> Result<(), Error>;
+
+    /// What calls have cost.
+    async fn spending(&self, of: SpendingOf) -> Result<Spending, Error>;
+
+    /// What calls have cost by role, stage and producer, in this order.
+    async fn spending_by_role(&self) -> Result<Vec<RoleSpending>, Error>;
 
     // Transitions. Only these two write a stage.
 

@@ -103,7 +103,7 @@ fn an_older_program_refuses_a_newer_schema() {
     let place = Place::with_store();
     place.sql("PRAGMA user_version = 99");
     let error = place.refuse();
-    assert!(matches!(error, OpenError::NewerSchema { found: 99, known: 4, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::NewerSchema { found: 99, known: 5, .. }), "{error:?}");
     assert!(error.to_string().contains("use the newer stagewright"), "{error}");
 }
 
@@ -129,7 +129,7 @@ fn the_schema_is_not_changed_under_a_live_instance() {
     let alive = File::create(place.folder.path().join("store.sqlite3.lock")).unwrap();
     alive.lock_shared().unwrap();
     let error = place.refuse();
-    assert!(matches!(error, OpenError::InUse { found: 0, known: 4, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::InUse { found: 0, known: 5, .. }), "{error:?}");
     drop(alive);
     place.open().unwrap();
 }
@@ -160,7 +160,7 @@ fn a_store_of_version_1_is_brought_up_to_date_and_keeps_what_is_in_it() {
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )
         .unwrap();
-    assert_eq!(kept, ("ORCH-1".to_owned(), "done".to_owned(), 4));
+    assert_eq!(kept, ("ORCH-1".to_owned(), "done".to_owned(), 5));
     // What refers to a table that was made anew refers to the new one.
     conn.pragma_update(None, "foreign_keys", true).unwrap();
     let orphan = conn.execute("UPDATE runs SET job = x'00000000000000000000000000000009'", []);

@@ -25,6 +25,7 @@ use stagewright_store::request::lease::{
     Fence, FenceRefused, ForceRelease, LeaseRefused, LeaveRefused, LeaveRegion, ReleaseRefused, Released,
     TakeLease,
 };
+use stagewright_store::request::model::{ModelCall, RoleSpending, Spending, SpendingOf};
 use stagewright_store::request::queue::{EventCounts, LiveFilter, LiveJob, Overview};
 use stagewright_store::request::repo::{NewRepo, Repo};
 use stagewright_store::request::run::{Attachment, EndRefused, EndRun};
@@ -197,6 +198,9 @@ store_around! {
         attachments(run: RunId) -> Result<Vec<Attachment>, Error>;
         artifact(task: &TaskKey, stage: &StageName) -> Result<Option<StoredArtifact>, Error>;
         artifact_of_run(run: RunId) -> Result<Option<StoredArtifact>, Error>;
+        write_model_call(call: ModelCall) -> Result<(), Error>;
+        spending(of: SpendingOf) -> Result<Spending, Error>;
+        spending_by_role() -> Result<Vec<RoleSpending>, Error>;
         artifact_on_branch(
             repo: &RepoName,
             branch: &BranchName,

@@ -245,6 +245,7 @@ impl State {
                 // Its transition is due from now on, with deferrals of its own to spend.
                 let kept = self.kept(end.job)?;
                 kept.due = end.now;
+                kept.job.commit = verdict.commit.clone();
                 kept.job.deferrals = 0;
             }
         }

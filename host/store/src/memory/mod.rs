@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! state    the maps, and the few changes that everything else is made of
-//! task job stage lease effect queue
+//! task job stage lease effect model queue
 //!          the conditions of each change
 //! ```
 //!
@@ -39,6 +39,7 @@ use crate::request::lease::{
     Fence, FenceRefused, ForceRelease, LeaseRefused, LeaveRefused, LeaveRegion, ReleaseRefused, Released,
     TakeLease,
 };
+use crate::request::model::{ModelCall, RoleSpending, Spending, SpendingOf};
 use crate::request::queue::{EventCounts, LiveFilter, LiveJob, Overview};
 use crate::request::repo::{NewRepo, Repo};
 use crate::request::run::{Attachment, EndRefused, EndRun};
@@ -48,6 +49,7 @@ use crate::store::{Metrics, Store};
 mod effect;
 mod job;
 mod lease;
+mod model;
 mod queue;
 mod stage;
 mod state;
@@ -204,6 +206,18 @@ impl Store for MemoryStore {
             stored.stage == *stage
                 && task.is_some_and(|task| task.key.repo == *repo && task.branch == *branch)
         }))
+    }
+
+    async fn write_model_call(&self, call: ModelCall) -> Result<(), Error> {
+        self.state().write_model_call(call)
+    }
+
+    async fn spending(&self, of: SpendingOf) -> Result<Spending, Error> {
+        Ok(self.state().spending(&of))
+    }
+
+    async fn spending_by_role(&self) -> Result<Vec<RoleSpending>, Error> {
+        Ok(self.state().spending_by_role())
     }
 
     async fn conclude(&self, conclusion: Conclusion) -> Result<Task, ConcludeRefused> {

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::request::artifact::{Artifact, StoredArtifact};
 use crate::request::effect::{EffectId, EffectRecord};
 use crate::request::event::{Event, NewEvent};
+use crate::request::model::ModelCall;
 use crate::request::repo::Repo;
 use crate::request::run::Attachment;
 
@@ -32,6 +33,7 @@ pub(super) struct State {
     pub(super) artifacts: BTreeMap<RunId, StoredArtifact>,
     pub(super) leases: BTreeMap<TaskKey, Lease>,
     pub(super) effects: BTreeMap<EffectId, EffectRecord>,
+    pub(super) model_calls: Vec<ModelCall>,
     pub(super) events: Vec<Event>,
 }
 

@@ -10,6 +10,7 @@ pub mod event;
 pub mod instance;
 pub mod job;
 pub mod lease;
+pub mod model;
 pub mod queue;
 pub mod repo;
 pub mod run;

@@ -55,7 +55,8 @@ pub enum RunEnding {
     /// The job is due again at once; no deferral is spent (the host is stopping).
     Requeued,
     /// The work has a verdict, and a transition with sub-gates or effects follows. Until that is concluded
-    /// the job is finished but still the task's live one, and whoever finds it completes the transition.
+    /// the job is finished but still the task's live one, and whoever finds it completes the transition. From then on it
+    /// is about the commit of its verdict, which is another one than before where the run has made it.
     Finished {
         /// The artifact.
         artifact: Artifact,

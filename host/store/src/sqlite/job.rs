@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Result, Row, named_params, pa
 use serde_json::json;
 use stagewright_engine::identity::{InstanceId, JobId, RunId, TaskKey};
 use stagewright_engine::job::{Job, JobState, PutOff};
-use stagewright_engine::name::ProducerName;
+use stagewright_engine::name::{CommitId, ProducerName};
 use stagewright_engine::outcome::Fault;
 use stagewright_engine::task::TaskState;
 use stagewright_engine::time::Timestamp;
@@ -197,11 +197,13 @@ pub(super) fn write_state(conn: &Connection, job: JobId, state: &str, now: Times
 }
 
 /// A job's work has a verdict; its transition is due from now on, with deferrals of its own to spend.
-pub(super) fn finish(conn: &Connection, job: JobId, now: Timestamp) -> Result<()> {
+pub(super) fn finish(conn: &Connection, job: JobId, commit: &CommitId, now: Timestamp) -> Result<()> {
     write_state(conn, job, "finished", now)?;
-    conn.prepare_cached("UPDATE jobs SET due = ?2, deferrals = 0, fault = NULL WHERE id = ?1")?
-        .execute(params![columns::bytes(job.uuid()), now.as_millis()])
-        .map(drop)
+    conn.prepare_cached(
+        "UPDATE jobs SET commit_id = ?2, due = ?3, deferrals = 0, fault = NULL WHERE id = ?1",
+    )?
+    .execute(params![columns::bytes(job.uuid()), commit.as_str(), now.as_millis()])
+    .map(drop)
 }
 
 /// Puts off a job that was deferred, or whose transition was: one deferral is spent.

@@ -6,7 +6,7 @@
 //! writer       the one writing thread, group commit
 //! readers      a pool of connections that cannot write
 //! stage        the one statement that writes a stage
-//! task job run lease effect artifact repo instance event recovery queue
+//! task job run lease effect artifact model repo instance event recovery queue
 //!              the rows, and the conditions of each change
 //! ```
 //!
@@ -39,6 +39,7 @@ use crate::request::lease::{
     Fence, FenceRefused, ForceRelease, LeaseRefused, LeaveRefused, LeaveRegion, ReleaseRefused, Released,
     TakeLease,
 };
+use crate::request::model::{ModelCall, RoleSpending, Spending, SpendingOf};
 use crate::request::queue::{EventCounts, LiveFilter, LiveJob, Overview};
 use crate::request::repo::{NewRepo, Repo};
 use crate::request::run::{Attachment, EndRefused, EndRun};
@@ -54,6 +55,7 @@ mod filesystem;
 mod instance;
 mod job;
 mod lease;
+mod model;
 mod open;
 mod queue;
 mod readers;
@@ -217,6 +219,18 @@ impl Store for SqliteStore {
 
     async fn artifact_of_run(&self, run: RunId) -> Result<Option<StoredArtifact>, Error> {
         self.readers.read(move |conn| artifact::of_run(conn, run)).await
+    }
+
+    async fn write_model_call(&self, call: ModelCall) -> Result<(), Error> {
+        self.writer.write(move |batch| model::write(batch, &call)).await
+    }
+
+    async fn spending(&self, of: SpendingOf) -> Result<Spending, Error> {
+        self.readers.read(move |conn| model::spending(conn, &of)).await
+    }
+
+    async fn spending_by_role(&self) -> Result<Vec<RoleSpending>, Error> {
+        self.readers.read(model::by_role).await
     }
 
     async fn conclude(&self, conclusion: Conclusion) -> Result<Task, ConcludeRefused> {

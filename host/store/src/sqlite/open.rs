@@ -27,6 +27,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("migrations/0002-effects-of-jobs.sql")),
     M::up(include_str!("migrations/0003-watching.sql")),
     M::up(include_str!("migrations/0004-states-compared.sql")).foreign_key_check(),
+    M::up(include_str!("migrations/0005-model-calls.sql")),
 ];
 /// How often a waiting opener looks whether the other one has finished the schema.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);

@@ -147,7 +147,7 @@ pub(super) fn end(batch: &mut Batch<'_>, end: &EndRun) -> Step<(), EndRefused> {
         RunEnding::Finished { artifact, verdict } => {
             write_finding(conn, &found, end.run, artifact, verdict, end.now).map_err(store_only)?;
             task::write_examined(conn, found.task, &verdict.commit)?;
-            job::finish(conn, end.job, end.now)?;
+            job::finish(conn, end.job, &verdict.commit, end.now)?;
         }
     }
     let (kind, detail) = end.ending.event();

@@ -22,6 +22,7 @@ pub mod effects;
 pub mod jobs;
 pub mod leases;
 pub mod log;
+pub mod models;
 pub mod races;
 pub mod recovery;
 pub mod runs;
@@ -76,7 +77,8 @@ macro_rules! store_suite {
                 a_job_is_given_up_even_after_its_epoch_has_passed
                 a_run_ends_once
                 what_a_run_did_is_kept_with_it
-                a_run_of_a_held_task_goes_back_to_the_held_ones;
+                a_run_of_a_held_task_goes_back_to_the_held_ones
+                a_finished_job_is_about_the_commit_of_its_verdict;
             leases:
                 a_lease_raises_the_epoch
                 a_second_actor_gets_no_lease
@@ -133,6 +135,10 @@ macro_rules! store_suite {
                 a_refused_change_writes_none
                 events_are_read_on_from_where_one_was
                 what_becomes_of_a_lease_and_of_its_effects_is_told;
+            models:
+                what_models_cost_is_asked_by_task_and_by_time
+                what_models_cost_is_added_up_by_role
+                a_call_for_a_task_that_is_not_there_is_refused;
             watching:
                 an_overview_counts_what_is_live_and_every_task
                 an_overview_counts_open_and_unresolved_effects

@@ -7,8 +7,8 @@ use stagewright_engine::task::TaskState;
 use stagewright_engine::time::Span;
 
 use super::Place;
-use super::world::{World, fault, report, run_of, stage};
-use crate::request::run::{Attachment, EndRefused, RunEnding};
+use super::world::{World, artifact, commit, fault, report, run_of, stage, verdict};
+use crate::request::run::{Attachment, EndRefused, EndRun, RunEnding};
 
 pub async fn a_deferral_keeps_the_jobs_id_and_gives_the_next_run_its_own(place: &dyn Place) {
     let world = World::new(place).await;
@@ -112,4 +112,27 @@ pub async fn a_run_of_a_held_task_goes_back_to_the_held_ones(place: &dyn Place) 
     assert_eq!(world.store.job(claimed.job.id).await.unwrap().unwrap().state, JobState::Held);
     world.store.resume_task(&world.task, world.now()).await.unwrap();
     assert_eq!(world.store.job(claimed.job.id).await.unwrap().unwrap().state, JobState::Queued);
+}
+
+pub async fn a_finished_job_is_about_the_commit_of_its_verdict(place: &dyn Place) {
+    let world = World::new(place).await;
+    let claimed = world.running().await;
+    let run = run_of(&claimed);
+    let artifact = artifact("made");
+    let mut verdict = verdict(Judgement::Pass, run, &artifact);
+    verdict.commit = commit('e');
+    let end = EndRun {
+        job: claimed.job.id,
+        run,
+        epoch: claimed.epoch,
+        outcome: report(Judgement::Pass),
+        ending: RunEnding::Finished { artifact, verdict },
+        ledger: Default::default(),
+        attachments: Vec::new(),
+        events: Vec::new(),
+        now: world.now(),
+    };
+    world.store.end_run(end).await.unwrap();
+    let job = world.store.job(claimed.job.id).await.unwrap().unwrap();
+    assert_eq!(job.commit, commit('e'));
 }
