@@ -77,6 +77,7 @@ impl OfStage<'_, '_> {
             ("attempts", draft.attempts.map(|given| given.at)),
             ("effects", draft.effects.as_ref().map(|given| given.at)),
             ("evidence", draft.evidence.map(|given| given.at)),
+            ("takes_work", draft.takes_work.map(|given| given.at)),
         ];
         if !self.broken
             && let Some((key, at)) = strays.into_iter().find_map(|(key, at)| Some((key, at?)))
@@ -108,6 +109,14 @@ impl OfStage<'_, '_> {
             .iter()
             .map(|given| take(self.findings, given, EffectName::new(given.value.as_str())))
             .collect();
+        let takes_work = draft.takes_work.is_some_and(|given| given.value);
+        if let (Some(given), Some(OnFail::BackTo(_)), true) = (draft.takes_work, &on_fail, takes_work) {
+            let message = format!(
+                "`{}` judges the code, since its FAIL leads back; only a stage that repeats itself has `takes_work`",
+                self.name
+            );
+            self.findings.wrong(given.at, message);
+        }
         Some(Work {
             producer: producer?,
             fallback: match fallback {
@@ -120,6 +129,7 @@ impl OfStage<'_, '_> {
             on_fail: on_fail?,
             effects: effects?,
             evidence: draft.evidence.is_none_or(|given| given.value),
+            takes_work,
         })
     }
 

@@ -65,6 +65,9 @@ pub struct Work {
     pub effects: Vec<EffectName>,
     /// Whether a verdict needs evidence that the host saw (P8).
     pub evidence: bool,
+    /// Whether what its run changed in the clone becomes a commit of the task's branch, with a PASS. Only of a stage that
+    /// repeats itself: one that judges the code must not change what it judged.
+    pub takes_work: bool,
 }
 
 /// Where FAIL leads, and what it spends (E4).

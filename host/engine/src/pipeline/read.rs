@@ -8,9 +8,18 @@ use super::problem::{Findings, unknown};
 /// The keys of a pipeline's text.
 pub(super) const KEYS: [&str; 2] = ["attempts", "stage"];
 /// The keys of one `[[stage]]`.
-pub(super) const STAGE_KEYS: [&str; 10] = [
-    "name", "producer", "fallback", "gate", "artifact", "on_pass", "on_fail", "attempts", "effects",
+pub(super) const STAGE_KEYS: [&str; 11] = [
+    "name",
+    "producer",
+    "fallback",
+    "gate",
+    "artifact",
+    "on_pass",
+    "on_fail",
+    "attempts",
+    "effects",
     "evidence",
+    "takes_work",
 ];
 /// So many attempts are a mistake or no budget at all.
 const MOST_ATTEMPTS: u32 = 1_000;
@@ -46,6 +55,7 @@ pub(super) struct DraftStage {
     pub(super) attempts: Option<At<u32>>,
     pub(super) effects: Option<At<Vec<At<String>>>>,
     pub(super) evidence: Option<At<bool>>,
+    pub(super) takes_work: Option<At<bool>>,
 }
 
 type Value<'i> = Spanned<DeValue<'i>>;
@@ -105,6 +115,7 @@ fn stage(at: usize, table: &DeTable<'_>, findings: &mut Findings<'_>) -> DraftSt
             "attempts" => stage.attempts = attempts(value, findings),
             "effects" => stage.effects = texts(value, findings),
             "evidence" => stage.evidence = boolean(value, findings),
+            "takes_work" => stage.takes_work = boolean(value, findings),
             other => findings.wrong(key.span().start, unknown("key", other, &STAGE_KEYS)),
         }
     }

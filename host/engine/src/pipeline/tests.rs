@@ -195,6 +195,20 @@ fn values_of_the_wrong_type_are_told() {
 }
 
 #[test]
+fn only_a_stage_that_repeats_itself_leaves_work() {
+    let pipeline = Pipeline::embedded().unwrap();
+    let takes: Vec<&str> = pipeline
+        .stages()
+        .iter()
+        .filter(|stage| stage.work.as_ref().is_some_and(|work| work.takes_work))
+        .map(|stage| stage.name.as_str())
+        .collect();
+    assert_eq!(takes, ["development"]);
+    let judge = DEFAULT.replace("gate = \"check_review", "takes_work = true\ngate = \"check_review");
+    assert!(problem(&judge).contains("only a stage that repeats itself has `takes_work`"));
+}
+
+#[test]
 fn what_is_not_toml_and_what_is_empty_are_errors() {
     assert!(problem("[[stage\n").starts_with("p.toml:1:"));
     assert!(problem("").contains("has no work"));
