@@ -9,7 +9,7 @@ use stagewright_engine::pipeline::{Pipeline, Work};
 use stagewright_store::request::job::Lane;
 use stagewright_store::request::repo::Repo;
 
-use crate::config::{Config, TEST_RUNNER};
+use crate::config::Config;
 use crate::host;
 
 /// The pipelines of the configured repositories, and everybody's.
@@ -56,13 +56,10 @@ impl Pipelines {
         self.own.get(repo).unwrap_or(&self.general)
     }
 
-    /// Who does a stage's work for a repository: its producer, or the fallback where the operator has switched the
-    /// test-runner off for it (P4). `None` if it is off and there is no fallback.
+    /// Who does a stage's work for a repository: its producer, or the fallback where the operator has switched that off
+    /// for it (P4). `None` if it is off and there is no fallback. A producer that is broken leads nowhere else.
     pub fn producer(&self, repo: &RepoName, work: &Work) -> Option<ProducerName> {
-        let runner = &self.config.test_runner;
-        let off = work.producer.as_str() == TEST_RUNNER
-            && !(runner.enabled && self.config.covers(&runner.repos, repo));
-        if off { work.fallback.clone() } else { Some(work.producer.clone()) }
+        if self.config.serves(&work.producer, repo) { Some(work.producer.clone()) } else { work.fallback.clone() }
     }
 
     /// What a worker of this host takes: for each stage and producer, the repositories for which they go together.

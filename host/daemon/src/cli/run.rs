@@ -210,15 +210,13 @@ impl Run<'_> {
         let work = worker.pipeline.stage(&request.stage).and_then(|stage| stage.work.as_ref());
         let work =
             work.ok_or_else(|| Failure::usage(format!("the stage `{}` has no work", request.stage)))?;
-        let off = work.producer.as_str() == crate::config::TEST_RUNNER && !worker.config.test_runner.enabled;
-        match (off, &work.fallback) {
-            (true, Some(fallback)) => Ok(fallback.clone()),
-            (true, None) => {
-                let message =
-                    "the test-runner is switched off (test_runner.enabled), and the stage has no fallback";
-                Err(Failure::usage(message))
-            }
-            (false, _) => Ok(work.producer.clone()),
+        match (worker.config.is_enabled(&work.producer), &work.fallback) {
+            (true, _) => Ok(work.producer.clone()),
+            (false, Some(fallback)) => Ok(fallback.clone()),
+            (false, None) => Err(Failure::usage(format!(
+                "the {} is switched off, and the stage `{}` has no fallback",
+                work.producer, request.stage
+            ))),
         }
     }
 

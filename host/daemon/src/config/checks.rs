@@ -10,8 +10,8 @@ use tracing_subscriber::EnvFilter;
 use super::declare::KeyPath;
 use super::problem::{nearest, quoted};
 use super::reader::Collected;
-use super::sections::{Effect, EffectIs, EffectKind};
-use super::{Config, TEST_RUNNER};
+use super::sections::{Effect, EffectIs, EffectKind, ModelWay};
+use super::{BUILT_IN, Config, LLM_FALLBACK, STAGING_RUNNER, TEST_RUNNER};
 
 /// The operator's names below a section. One that is not valid is noted and left out.
 pub(super) fn names<N: FromStr<Err: Display> + Ord>(collected: &mut Collected, section: &str) -> Vec<N> {
@@ -37,7 +37,11 @@ pub(super) fn all(config: &Config, collected: &mut Collected) {
         pins(name, producer, collected);
         endpoints(name, producer, collected);
         arguments(name, producer, collected);
+        reaches(name, producer, config, collected);
     }
+    targets(config, collected);
+    models(config, collected);
+    staging(config, collected);
     suites(config, collected);
     for (name, effect) in &config.effects {
         effects(name, effect, config, collected);
@@ -81,6 +85,7 @@ fn ages(config: &Config, collected: &mut Collected) {
 fn scopes(config: &Config, collected: &mut Collected) {
     let lists = [
         ("test_runner.repos", &config.test_runner.repos),
+        ("staging_runner.repos", &config.staging_runner.repos),
         ("transition_lease.repos", &config.transition_lease.repos),
     ];
     for (key, list) in lists {
@@ -119,10 +124,10 @@ fn pins(name: &ProducerName, producer: &super::Producer, collected: &mut Collect
             format!("`{sha256}` pins nothing: `component` is not set"),
             "name the component's file too, or leave both out for a built-in producer",
         ),
-        (None, None) if name.as_str() != TEST_RUNNER => {
+        (None, None) if !BUILT_IN.contains(&name.as_str()) => {
             let place = collected.names.get("producers").and_then(|names| names.get(name.as_str())).cloned();
             let near =
-                nearest(name.as_str(), [TEST_RUNNER]).map(|near| format!(", or `{near}` if you meant that"));
+                nearest(name.as_str(), BUILT_IN).map(|near| format!(", or `{near}` if you meant that"));
             collected.problem(
                 place.unwrap_or(super::Place::Default),
                 format!("the producer `{name}` has no component, and it is not built in"),
@@ -131,9 +136,15 @@ fn pins(name: &ProducerName, producer: &super::Producer, collected: &mut Collect
         }
         (None, None) | (Some(_), Some(_)) => {}
     }
-    if name.as_str() == TEST_RUNNER && pin.timeout_s.is_some() {
+    let instead = match name.as_str() {
+        TEST_RUNNER => Some("set `test_runner.timeout_s` for the suite"),
+        STAGING_RUNNER => Some("set `staging_runner.timeout_s` for the check"),
+        _ => None,
+    };
+    if let Some(way_out) = instead
+        && pin.timeout_s.is_some()
+    {
         let timeout = section.then("timeout_s");
-        let way_out = "set `test_runner.timeout_s` for the suite";
         collected.problem(collected.place(&timeout), format!("`{timeout}` has no effect"), way_out);
     }
 }
@@ -176,6 +187,142 @@ fn arguments(name: &ProducerName, producer: &super::Producer, collected: &mut Co
     }
 }
 
+/// The targets and roles that a producer is granted are there.
+fn reaches(name: &ProducerName, producer: &super::Producer, config: &Config, collected: &mut Collected) {
+    let grants = KeyPath::new(["producers", name.as_str(), "grants"]);
+    let targets = config.ssh_targets.keys().map(String::as_str);
+    let key = grants.then("ssh").then("targets");
+    missing(
+        &key,
+        producer.ssh.targets.iter().flatten(),
+        targets,
+        "target",
+        "[ssh.targets.<name>]",
+        collected,
+    );
+    let roles = config.known_roles();
+    let key = grants.then("llm").then("roles");
+    let roles = roles.iter().map(String::as_str);
+    missing(&key, producer.llm.roles.iter().flatten(), roles, "role", "[llm.roles.<name>]", collected);
+    if name.as_str() == LLM_FALLBACK && producer.llm.roles.as_ref().is_some_and(Vec::is_empty) {
+        let what = format!("`{key}` is empty, and the llm-fallback does nothing but ask a model");
+        collected.problem(collected.place(&key), what, "name its roles, or leave the key out for all");
+    }
+}
+
+fn missing<'a>(
+    key: &KeyPath,
+    named: impl Iterator<Item = &'a String>,
+    known: impl Iterator<Item = &'a str> + Clone,
+    kind: &str,
+    section: &str,
+    collected: &mut Collected,
+) {
+    for name in named.filter(|name| !known.clone().any(|known| known == *name)) {
+        let way_out = match nearest(name, known.clone()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("add {section} for it"),
+        };
+        let what = format!("`{key}` names the {kind} {}, which is not there", quoted(name));
+        collected.problem(collected.place(key), what, way_out);
+    }
+}
+
+/// A target has an address, and nothing of it can be taken for an option of ssh.
+fn targets(config: &Config, collected: &mut Collected) {
+    for (name, target) in &config.ssh_targets {
+        let section = KeyPath::new(["ssh", "targets", name.as_str()]);
+        let own = collected.names.get("ssh.targets").and_then(|names| names.get(name)).cloned();
+        if target.host.is_none() {
+            let place = own.unwrap_or(super::Place::Default);
+            let what = format!("the ssh target {} has no `host`", quoted(name));
+            collected.problem(place, what, format!("set `{}`", section.then("host")));
+        }
+        for (key, value) in [("host", &target.host), ("user", &target.user)] {
+            let odd = |text: &String| {
+                text.is_empty()
+                    || text.starts_with('-')
+                    || text.contains(|c: char| c.is_whitespace() || c.is_control())
+            };
+            if let Some(text) = value.as_ref().filter(|text| odd(text)) {
+                let key = section.then(key);
+                let what = format!("`{key}` is {}, which ssh could take for something else", quoted(text));
+                collected.problem(collected.place(&key), what, "write a name or an address");
+            }
+        }
+    }
+}
+
+/// A role can be answered: a server has an address and a model.
+fn models(config: &Config, collected: &mut Collected) {
+    let general = (path("llm"), config.model.clone());
+    let own = config
+        .roles
+        .keys()
+        .map(|role| (KeyPath::new(["llm", "roles", role.as_str()]), config.model_of(role)));
+    for (section, model) in [general].into_iter().chain(own) {
+        if model.way() != ModelWay::Server {
+            continue;
+        }
+        let way = section.then("way");
+        for (key, unset) in [("url", model.url.is_none()), ("model", model.model.is_none())] {
+            if unset {
+                let what = format!("`{way}` is `server`, and there is no `{}`", section.then(key));
+                collected.problem(
+                    either(collected, &way, &path("llm.way")),
+                    what,
+                    format!("set `{}`", section.then(key)),
+                );
+            }
+        }
+        let url = section.then("url");
+        if let Some(address) = &model.url
+            && !(address.starts_with("http://") || address.starts_with("https://"))
+        {
+            let what = format!("`{url}` is not an http:// or https:// address");
+            collected.problem(collected.place(&url), what, "write it like `http://127.0.0.1:8080/v1`");
+        }
+    }
+}
+
+/// The settings of staging, as far as they concern the host; the component checks the rest against its schema.
+fn staging(config: &Config, collected: &mut Collected) {
+    let general = (path("staging_runner"), &config.staging);
+    let own = config
+        .repos
+        .iter()
+        .map(|(name, repo)| (KeyPath::new(["repos", name.as_str(), "staging_runner"]), &repo.staging));
+    for (section, staging) in [general].into_iter().chain(own) {
+        let key = section.then("target");
+        let known = config.ssh_targets.keys().map(String::as_str);
+        missing(&key, staging.target.iter(), known, "target", "[ssh.targets.<name>]", collected);
+        let settings = section.then("settings");
+        for key in staging.settings.iter().flat_map(|settings| settings.0.keys()) {
+            if Config::staging_keys().contains(&key.as_str()) {
+                let what = format!("`{settings}` says {} again", quoted(key));
+                collected.problem(
+                    collected.place(&settings),
+                    what,
+                    format!("set `{}` instead", section.then(key)),
+                );
+            }
+        }
+        exit_codes(&section, staging.exit_codes.as_ref(), collected);
+    }
+}
+
+fn exit_codes(
+    section: &KeyPath,
+    codes: Option<&std::collections::BTreeMap<String, String>>,
+    collected: &mut Collected,
+) {
+    let key = section.then("exit_codes");
+    for code in codes.into_iter().flat_map(|codes| codes.keys()).filter(|code| code.parse::<u8>().is_err()) {
+        let what = format!("`{key}`: {} is not an exit code", quoted(code));
+        collected.problem(collected.place(&key), what, "write a number from 0 to 255 between quotes");
+    }
+}
+
 /// The settings of suites, as far as they concern the host; the component checks the rest against its schema.
 fn suites(config: &Config, collected: &mut Collected) {
     let known = config.producers.iter().find(|(name, _)| name.as_str() == TEST_RUNNER);
@@ -213,17 +360,7 @@ fn suites(config: &Config, collected: &mut Collected) {
             }
         }
         for (section, codes) in [(&section, &suite.exit_codes), (&section.then("setup"), &setup.exit_codes)] {
-            let key = section.then("exit_codes");
-            for code in codes.iter().flat_map(|codes| codes.keys()) {
-                if code.parse::<u8>().is_err() {
-                    let what = format!("`{key}`: {} is not an exit code", quoted(code));
-                    collected.problem(
-                        collected.place(&key),
-                        what,
-                        "write a number from 0 to 255 between quotes",
-                    );
-                }
-            }
+            exit_codes(section, codes.as_ref(), collected);
         }
     }
 }

@@ -13,12 +13,14 @@
 mod checks;
 mod declare;
 mod document;
+mod model;
 mod overrides;
 mod problem;
 mod reader;
 pub mod reference;
 pub mod sections;
 mod show;
+mod staging;
 mod suite;
 mod value;
 
@@ -31,19 +33,27 @@ use stagewright_engine::name::{EffectName, ProducerName, RepoName};
 use stagewright_engine::time::Span;
 
 use self::declare::Tree;
+pub use self::model::COMMENTATOR;
 pub use self::overrides::Override;
 pub use self::problem::{Error, Place, Problem};
 pub use self::reader::Shown;
 use self::reader::{Collected, Reader};
 use self::sections::{
-    Artifacts, Effect, Git, Grants, Http, Isolation, Jobs, Limits, Log, Pipeline, ProbeGrant, ProcessGrant,
-    Reconciler, RepoTestRunner, Sandbox, Setup, State, Suite, TestRunner, TransitionLease,
+    Artifacts, Effect, Git, Grants, Http, Isolation, Jobs, Limits, Llm, LlmGrant, Log, Model, Pipeline,
+    ProbeGrant, ProcessGrant, Reconciler, RepoTestRunner, Sandbox, Setup, Ssh, SshGrant, SshTarget, Staging,
+    StagingRunner, State, Suite, TestRunner, TransitionLease,
 };
 pub use self::show::Style;
-pub use self::value::{Opaque, Program, Seconds, Secrets, Setting};
+pub use self::value::{Money, Opaque, Program, Seconds, Secrets, Setting};
 
-/// The producer that is built in.
+/// The built-in producer that runs suites.
 pub const TEST_RUNNER: &str = "test-runner";
+/// The built-in producer that checks staging.
+pub const STAGING_RUNNER: &str = "staging-runner";
+/// The built-in producer that asks a model.
+pub const LLM_FALLBACK: &str = "llm-fallback";
+/// Every producer that is built in.
+pub const BUILT_IN: [&str; 3] = [TEST_RUNNER, STAGING_RUNNER, LLM_FALLBACK];
 
 /// How long one run may take if nobody says.
 const RUN_TIMEOUT: Seconds = Seconds(3_600);
@@ -88,6 +98,20 @@ pub struct Config {
     pub suite: Suite,
     /// The step before the suite, for every repository.
     pub setup: Setup,
+    /// Scope and retries of the staging-runner.
+    pub staging_runner: StagingRunner,
+    /// How staging is checked, for every repository.
+    pub staging: Staging,
+    /// The ssh program.
+    pub ssh: Ssh,
+    /// The remote hosts, by name.
+    pub ssh_targets: BTreeMap<String, SshTarget>,
+    /// What models may cost.
+    pub llm: Llm,
+    /// Who answers, for every role.
+    pub model: Model,
+    /// The roles that are named.
+    pub roles: BTreeMap<String, Role>,
     /// The repositories that are named.
     pub repos: BTreeMap<RepoName, Repo>,
     /// The producers, the built-in ones too.
@@ -116,6 +140,17 @@ pub struct Repo {
     pub suite: Suite,
     /// Its set-up step, where that differs.
     pub setup: Setup,
+    /// How its staging is checked, where that differs.
+    pub staging: Staging,
+}
+
+/// What is configured for one role of models.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Role {
+    /// Itself.
+    pub role: sections::Role,
+    /// Who answers in it, where that differs.
+    pub model: Model,
 }
 
 /// What is configured for one producer.
@@ -129,6 +164,10 @@ pub struct Producer {
     pub process: ProcessGrant,
     /// Which endpoints it may read.
     pub probe: ProbeGrant,
+    /// On which targets it may run commands.
+    pub ssh: SshGrant,
+    /// In which roles it may ask a model.
+    pub llm: LlmGrant,
 }
 
 impl Sources {
@@ -174,11 +213,8 @@ impl Config {
         let sections = sections::all();
         let tree = Tree::of(&sections);
         let mut collected = Collected::default();
-        collected
-            .names
-            .entry("producers".to_owned())
-            .or_default()
-            .insert(TEST_RUNNER.to_owned(), Place::Default);
+        let producers = collected.names.entry("producers".to_owned()).or_default();
+        producers.extend(BUILT_IN.map(|name| (name.to_owned(), Place::Default)));
 
         let (mut read, mut understood) = (None, true);
         if let Some((file, named)) = sources.file()
@@ -217,6 +253,8 @@ impl Config {
         let repos = checks::names::<RepoName>(collected, "repos");
         let producers = checks::names::<ProducerName>(collected, "producers");
         let effects = checks::names::<EffectName>(collected, "effects");
+        let targets = collected.names("ssh.targets");
+        let roles = collected.names("llm.roles");
         let mut reader = Reader::new(collected, current_dir, home);
         let reader = &mut reader;
         let mut config = Self {
@@ -232,6 +270,13 @@ impl Config {
             test_runner: reader.section("test_runner", None),
             suite: reader.section("test_runner", None),
             setup: reader.section("test_runner.setup", None),
+            staging_runner: reader.section("staging_runner", None),
+            staging: reader.section("staging_runner", None),
+            ssh: reader.section("ssh", None),
+            ssh_targets: BTreeMap::new(),
+            llm: reader.section("llm", None),
+            model: reader.section("llm", None),
+            roles: BTreeMap::new(),
             repos: BTreeMap::new(),
             producers: BTreeMap::new(),
             effects: BTreeMap::new(),
@@ -241,6 +286,18 @@ impl Config {
             log: reader.section("log", None),
             shown: Vec::new(),
         };
+        for name in targets {
+            let target = reader.section("ssh.targets.<name>", Some(&name));
+            config.ssh_targets.insert(name, target);
+        }
+        for name in roles {
+            let at = Some(name.as_str());
+            let role = Role {
+                role: reader.section("llm.roles.<name>", at),
+                model: reader.section("llm.roles.<name>", at),
+            };
+            config.roles.insert(name, role);
+        }
         for name in repos {
             let at = Some(name.as_str());
             let repo = Repo {
@@ -248,6 +305,7 @@ impl Config {
                 test_runner: reader.section("repos.<name>.test_runner", at),
                 suite: reader.section("repos.<name>.test_runner", at),
                 setup: reader.section("repos.<name>.test_runner.setup", at),
+                staging: reader.section("repos.<name>.staging_runner", at),
             };
             config.repos.insert(name, repo);
         }
@@ -258,6 +316,8 @@ impl Config {
                 grants: reader.section("producers.<name>.grants", at),
                 process: reader.section("producers.<name>.grants.process", at),
                 probe: reader.section("producers.<name>.grants.probe", at),
+                ssh: reader.section("producers.<name>.grants.ssh", at),
+                llm: reader.section("producers.<name>.grants.llm", at),
             };
             config.producers.insert(name, producer);
         }
@@ -302,10 +362,31 @@ impl Config {
         self.transition_lease.enabled && self.covers(&self.transition_lease.repos, repo)
     }
 
+    /// Whether a producer serves a repository: its switch is on, and the repository in its scope (P4). Only the runners
+    /// have a switch.
+    pub fn serves(&self, producer: &ProducerName, repo: &RepoName) -> bool {
+        self.scope(producer).is_none_or(|(enabled, repos)| enabled && self.covers(repos, repo))
+    }
+
+    /// Whether a producer is switched on.
+    pub fn is_enabled(&self, producer: &ProducerName) -> bool {
+        self.scope(producer).is_none_or(|(enabled, _)| enabled)
+    }
+
+    fn scope(&self, producer: &ProducerName) -> Option<(bool, &[String])> {
+        match producer.as_str() {
+            TEST_RUNNER => Some((self.test_runner.enabled, &self.test_runner.repos)),
+            STAGING_RUNNER => Some((self.staging_runner.enabled, &self.staging_runner.repos)),
+            _ => None,
+        }
+    }
+
     /// How long one run of a producer may take in all, for one repository.
     pub fn run_limit(&self, producer: &ProducerName, repo: &RepoName) -> Span {
-        if producer.as_str() == TEST_RUNNER {
-            return self.suite_limit(repo);
+        match producer.as_str() {
+            TEST_RUNNER => return self.suite_limit(repo),
+            STAGING_RUNNER => return self.staging_limit(&self.repo(repo)),
+            _ => {}
         }
         let configured = self.producers.get(producer).and_then(|producer| producer.producer.timeout_s);
         Span::from_secs(configured.unwrap_or(RUN_TIMEOUT).0)
@@ -314,10 +395,14 @@ impl Config {
     /// The longest that any run may take.
     pub fn longest_run(&self) -> Span {
         // A repository that is not named has the general settings, which is what the empty `Repo` stands for.
-        let suites = self.repos.values().map(|repo| self.suite_limit_of(repo));
-        let others = self.producers.iter().filter(|(name, _)| name.as_str() != TEST_RUNNER);
+        let unnamed = Repo::default();
+        let repos = || self.repos.values().chain([&unnamed]);
+        let suites = repos().map(|repo| self.suite_limit_of(repo));
+        let checks = repos().map(|repo| self.staging_limit(repo));
+        let others =
+            self.producers.iter().filter(|(name, _)| ![TEST_RUNNER, STAGING_RUNNER].contains(&name.as_str()));
         suites
-            .chain([self.suite_limit_of(&Repo::default())])
+            .chain(checks)
             .chain(
                 others.map(|(_, producer)| {
                     Span::from_secs(producer.producer.timeout_s.unwrap_or(RUN_TIMEOUT).0)
@@ -349,10 +434,15 @@ impl Config {
 
     /// The same for work of one producer.
     pub fn deferrals_of(&self, producer: &ProducerName) -> DeferralBudget {
-        let own = (producer.as_str() == TEST_RUNNER).then_some(&self.test_runner);
-        let max = own.and_then(|own| own.infra_retry_max).unwrap_or(self.jobs.deferral_budget);
-        let first = own.and_then(|own| own.infra_retry_backoff_s).unwrap_or(self.jobs.deferral_backoff_s);
-        self.deferral_budget(max, first)
+        let (max, first) = match producer.as_str() {
+            TEST_RUNNER => (self.test_runner.infra_retry_max, self.test_runner.infra_retry_backoff_s),
+            STAGING_RUNNER => {
+                (self.staging_runner.infra_retry_max, self.staging_runner.infra_retry_backoff_s)
+            }
+            _ => (None, None),
+        };
+        let max = max.unwrap_or(self.jobs.deferral_budget);
+        self.deferral_budget(max, first.unwrap_or(self.jobs.deferral_backoff_s))
     }
 
     fn deferral_budget(&self, max: u32, first: Seconds) -> DeferralBudget {

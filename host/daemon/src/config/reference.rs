@@ -20,8 +20,8 @@ pub fn page() -> String {
         }
         let _ = write!(page, "\n{}\n", sentence(section.about));
         // The keys of a suite are told once; here they would only be told again.
-        if section.path.starts_with("repos.<name>.test_runner") && twice(&section) {
-            page.push_str("\nThe keys are those of the section of the same name in `[test_runner]`.\n");
+        if let Some(general) = general(&section) {
+            let _ = write!(page, "\nThe keys are those of `[{general}]`.\n");
         } else {
             section.keys.iter().for_each(|key| entry(&mut page, &section, key));
         }
@@ -30,9 +30,10 @@ pub fn page() -> String {
     page
 }
 
-fn twice(section: &Declared) -> bool {
-    let general = section.path.trim_start_matches("repos.<name>.");
-    sections::all().iter().any(|other| other.path == general && other.about == section.about)
+/// The section that has the same keys for everybody.
+fn general(section: &Declared) -> Option<&'static str> {
+    let same = |other: &Declared| other.about == section.about && other.path != section.path;
+    section.path.contains(NAMED).then(|| sections::all().into_iter().find(same).map(|other| other.path))?
 }
 
 fn entry(page: &mut String, section: &Declared, key: &Key) {

@@ -3,11 +3,17 @@
 //! The comments are the text of the reference page (`docs/configuration.md`), so they are written for the
 //! operator.
 
+mod llm;
+mod staging;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::declare::{Declared, Section as _, section};
 use super::value::{Opaque, Program, Seconds, Secrets, choice};
+
+pub use self::llm::{AgentSays, Llm, LlmGrant, Model, ModelWay, Role};
+pub use self::staging::{Ssh, SshGrant, SshTarget, Staging, StagingRunner};
 
 /// A day, in seconds.
 const DAY: u64 = 86_400;
@@ -26,14 +32,25 @@ pub(super) fn all() -> Vec<Declared> {
         TestRunner::declare("test_runner"),
         Suite::declare("test_runner"),
         Setup::declare("test_runner.setup"),
+        StagingRunner::declare("staging_runner"),
+        Staging::declare("staging_runner"),
+        Ssh::declare("ssh"),
+        SshTarget::declare("ssh.targets.<name>"),
+        Llm::declare("llm"),
+        Model::declare("llm"),
+        Role::declare("llm.roles.<name>"),
+        Model::declare("llm.roles.<name>"),
         Repo::declare("repos.<name>"),
         RepoTestRunner::declare("repos.<name>.test_runner"),
         Suite::declare("repos.<name>.test_runner"),
         Setup::declare("repos.<name>.test_runner.setup"),
+        Staging::declare("repos.<name>.staging_runner"),
         Producer::declare("producers.<name>"),
         Grants::declare("producers.<name>.grants"),
         ProcessGrant::declare("producers.<name>.grants.process"),
         ProbeGrant::declare("producers.<name>.grants.probe"),
+        SshGrant::declare("producers.<name>.grants.ssh"),
+        LlmGrant::declare("producers.<name>.grants.llm"),
         Effect::declare("effects.<name>"),
         Artifacts::declare("artifacts"),
         Sandbox::declare("sandbox"),
@@ -258,25 +275,27 @@ section! {
 }
 
 section! {
-    /// One producer, by the name that the pipeline uses. `test-runner` is there without being named.
+    /// One producer, by the name that the pipeline uses. `test-runner`, `staging-runner` and `llm-fallback` are there without
+    /// being named.
     Producer {
         /// The component's file. Only the built-in producers have one without this key.
         component: Option<PathBuf>;
         /// The SHA-256 of that file in hex. A file that changed is not loaded. `stagewright plugin inspect <file>` shows it.
         sha256: Option<String>;
-        /// How long one run may take in all. If it is not set: 3600. For the test-runner it follows from `timeout_s` of its
-        /// suite and set-up step.
+        /// How long one run may take in all. If it is not set: 3600. For the test-runner and the staging-runner it follows from
+        /// `timeout_s` of what they run.
         timeout_s: Option<Seconds>, within 1..=(7 * DAY);
         /// Runs of it at once on this store. If it is not set: `limits.jobs` alone limits it.
         jobs: Option<u32>, within 1..=10_000;
-        /// Its settings, checked against the schema that the component brings. The test-runner's are in `[test_runner]`.
+        /// Its settings, checked against the schema that the component brings. The test-runner's are in `[test_runner]`, the
+        /// staging-runner's in `[staging_runner]`.
         settings: Opaque = Opaque::default();
     }
 }
 
 section! {
-    /// What a producer may reach. A component that imports what is not granted here is not loaded. The test-runner has
-    /// what it needs; a key that is set replaces it.
+    /// What a producer may reach. A component that imports what is not granted here is not loaded. The built-in producers have
+    /// what they need; a key that is set replaces it.
     Grants {
         /// Whether it may read the run's clone, and write and keep files in its scratch folder.
         files: Option<bool>;
@@ -398,7 +417,8 @@ section! {
         memory_mb: u32 = 256, within 8..=1_024;
         /// Processor time of one run's component.
         cpu_s: Seconds = Seconds(60), within 1..=3_600;
-        /// How long a run of the test-runner may take beyond its set-up step and suite, for probes and the reading of evidence.
+        /// How long a run of the test-runner or the staging-runner may take beyond what it runs, for probes and the reading of
+        /// evidence.
         margin_s: Seconds = Seconds(300), within 10..=3_600;
         /// Where compiled components are kept. If it is not set: `cache/components` in the state folder. It must be a place that
         /// suites can't write.

@@ -10,7 +10,7 @@ use stagewright_engine::time::Span;
 use super::declare::Section as _;
 use super::sections::{Setup, Suite};
 use super::value::{Opaque, Program, Seconds, Setting};
-use super::{Config, Repo, TEST_RUNNER};
+use super::{Config, LLM_FALLBACK, Repo, STAGING_RUNNER, TEST_RUNNER};
 
 /// How long a set-up step may take if nobody says.
 const SETUP_TIMEOUT: Seconds = Seconds(600);
@@ -94,13 +94,18 @@ impl Config {
     /// test-runner's what only it knows: the interpreter that it found, the checkout, the last count of tests.
     pub fn settings(&self, producer: &ProducerName, repo: &RepoName) -> Map<String, Value> {
         let configured = self.producers.get(producer).map(|producer| producer.producer.settings.0.clone());
-        if producer.as_str() != TEST_RUNNER {
-            return configured.unwrap_or_default();
+        match producer.as_str() {
+            TEST_RUNNER => self.suite_settings(repo, configured.unwrap_or_default()),
+            STAGING_RUNNER => self.staging_settings(repo, configured.unwrap_or_default()),
+            _ => configured.unwrap_or_default(),
         }
+    }
+
+    fn suite_settings(&self, repo: &RepoName, configured: Map<String, Value>) -> Map<String, Value> {
         let suite = self.suite_of(repo);
         let setup = self.setup_of(repo);
         let mut settings = suite.settings.clone().map_or_else(Map::new, |Opaque(settings)| settings);
-        settings.extend(configured.unwrap_or_default());
+        settings.extend(configured);
         settings.insert("timeout_s".to_owned(), Value::from(self.suite_seconds(&self.repo(repo)).0));
         let mut put = |key: &str, value: Option<Value>| {
             if let Some(value) = value {
@@ -146,8 +151,11 @@ impl Config {
     /// test-runner may start what its settings name and what the runners are called.
     pub fn programs(&self, producer: &ProducerName, repo: &RepoName) -> Option<BTreeMap<String, Program>> {
         let granted = self.producers.get(producer).and_then(|producer| producer.process.programs.clone());
-        if producer.as_str() != TEST_RUNNER {
-            return granted;
+        match producer.as_str() {
+            TEST_RUNNER => {}
+            // It starts a local docker client only where the operator names one; the grant is there to say that it is missing.
+            STAGING_RUNNER => return Some(granted.unwrap_or_default()),
+            _ => return granted,
         }
         let mut programs = granted.unwrap_or_else(|| {
             RUNNER_PROGRAMS.iter().map(|name| ((*name).to_owned(), Program::named(name))).collect()
@@ -162,7 +170,7 @@ impl Config {
     /// Whether a producer may use the files of its run.
     pub fn files_granted(&self, producer: &ProducerName) -> bool {
         let configured = self.producers.get(producer).and_then(|producer| producer.grants.files);
-        configured.unwrap_or(producer.as_str() == TEST_RUNNER)
+        configured.unwrap_or([TEST_RUNNER, STAGING_RUNNER, LLM_FALLBACK].contains(&producer.as_str()))
     }
 
     /// The endpoints that a producer may read; `None` if the capability is not granted.

@@ -1,0 +1,183 @@
+//! Who answers in which role, and what may be spent.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stagewright_engine::name::{ProducerName, StageName};
+
+use super::sections::{AgentSays, Model, ModelWay};
+use super::value::{Program, Seconds, Secrets};
+use super::{Config, LLM_FALLBACK};
+
+/// How long one answer may take if nobody says. Less than a whole run, so that what was spent is still told.
+const ANSWER_TIMEOUT: Seconds = Seconds(3_000);
+
+/// The roles of the default pipeline's stages.
+const ROLES: [(&str, &str); 7] = [
+    ("analysis", "analyst"),
+    ("architecture", "architect"),
+    ("development", "developer"),
+    ("review", "reviewer"),
+    ("testing", "tester"),
+    ("deploy-staging", "deployer"),
+    ("deploy", "deployer"),
+];
+
+/// The role in which a model comments on a FAIL.
+pub const COMMENTATOR: &str = "commentator";
+
+/// The default arguments of an agent.
+const AGENT_ARGS: [&str; 10] = [
+    "-p",
+    "--output-format",
+    "stream-json",
+    "--verbose",
+    "--permission-mode",
+    "bypassPermissions",
+    "--model",
+    "{model}",
+    "--max-budget-usd",
+    "{budget_usd}",
+];
+
+impl Model {
+    /// These settings, and those of `base` where these say nothing.
+    fn over(self, base: &Self) -> Self {
+        // Another program has other arguments and another way to tell its end.
+        let same = self.program.is_none();
+        let own = !self.variables.reveal().is_empty();
+        Self {
+            way: self.way.or(base.way),
+            args: self.args.or_else(|| base.args.clone().filter(|_| same)),
+            output: self.output.or(base.output.filter(|_| same)),
+            program: self.program.or_else(|| base.program.clone()),
+            model: self.model.or_else(|| base.model.clone()),
+            variables: if own { self.variables } else { base.variables.clone() },
+            read: self.read.or_else(|| base.read.clone()),
+            write: self.write.or_else(|| base.write.clone()),
+            url: self.url.or_else(|| base.url.clone()),
+            key_file: self.key_file.or_else(|| base.key_file.clone()),
+            price_in_usd: self.price_in_usd.or(base.price_in_usd),
+            price_out_usd: self.price_out_usd.or(base.price_out_usd),
+            timeout_s: self.timeout_s.or(base.timeout_s),
+        }
+    }
+
+    /// Who answers.
+    pub fn way(&self) -> ModelWay {
+        self.way.unwrap_or(ModelWay::Agent)
+    }
+
+    /// The agent.
+    pub fn program(&self) -> Program {
+        self.program.clone().unwrap_or_else(|| Program::named("claude"))
+    }
+
+    /// The agent's arguments, with their placeholders. One whose value is not known is left out, with the option before it.
+    pub fn agent_args(&self, budget: bool) -> Vec<String> {
+        let args = self.args.clone().unwrap_or_else(|| AGENT_ARGS.map(str::to_owned).to_vec());
+        let known = |arg: &str| match arg {
+            "{model}" => self.model.is_some(),
+            "{budget_usd}" => budget,
+            _ => true,
+        };
+        let mut kept: Vec<String> = Vec::new();
+        for arg in args {
+            if known(&arg) {
+                kept.push(arg);
+            } else if kept.last().is_some_and(|before| before.starts_with("--")) {
+                kept.pop();
+            }
+        }
+        kept
+    }
+
+    /// How the agent tells its end.
+    pub fn output(&self) -> AgentSays {
+        self.output.unwrap_or(AgentSays::ResultLine)
+    }
+
+    /// How long one answer may take.
+    pub fn timeout(&self) -> Seconds {
+        self.timeout_s.unwrap_or(ANSWER_TIMEOUT)
+    }
+
+    /// What must not appear in what is kept.
+    pub fn secrets(&self) -> &Secrets {
+        &self.variables
+    }
+}
+
+impl Config {
+    /// Who answers in a role.
+    pub fn model_of(&self, role: &str) -> Model {
+        let own = self.roles.get(role).map(|role| role.model.clone()).unwrap_or_default();
+        own.over(&self.model)
+    }
+
+    /// The role that does a stage's work.
+    pub fn role_of(&self, stage: &StageName) -> String {
+        let default =
+            ROLES.iter().find(|(name, _)| *name == stage.as_str()).map(|(_, role)| (*role).to_owned());
+        let configured = self.llm.stages.get(stage.as_str()).cloned();
+        configured.or(default).unwrap_or_else(|| stage.to_string())
+    }
+
+    /// The roles in which a producer may ask; `None` if the capability is not granted. The llm-fallback may ask in every
+    /// role that does a stage's work.
+    pub fn roles_of(&self, producer: &ProducerName) -> Option<BTreeSet<String>> {
+        let granted = self.producers.get(producer).and_then(|producer| producer.llm.roles.clone());
+        match granted {
+            Some(roles) => Some(roles.into_iter().collect()),
+            None if producer.as_str() == LLM_FALLBACK => Some(self.known_roles()),
+            None => None,
+        }
+    }
+
+    /// Every role that is known by name: those of the default pipeline, and those of the configuration.
+    pub fn known_roles(&self) -> BTreeSet<String> {
+        let default = ROLES.iter().map(|(_, role)| (*role).to_owned());
+        default.chain(self.roles.keys().cloned()).chain(self.llm.stages.values().cloned()).collect()
+    }
+
+    /// The budgets that outlive a run, in millionths of a US dollar: of a task, and of a day.
+    pub fn lasting_budgets(&self) -> (Option<u64>, Option<u64>) {
+        (
+            self.llm.budget_task_usd.map(|money| money.micro_usd()),
+            self.llm.budget_day_usd.map(|money| money.micro_usd()),
+        )
+    }
+
+    /// Every variable that a role's agent is given, by name. For whoever has to keep the values secret.
+    pub fn model_variables(&self) -> BTreeMap<String, String> {
+        let mut all = self.model.variables.reveal().clone();
+        all.extend(self.roles.values().flat_map(|role| role.model.variables.reveal().clone()));
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_argument_without_its_value_goes_with_its_option() {
+        let model = Model { model: Some("opus".to_owned()), ..Model::default() };
+        let args = model.agent_args(false);
+        assert!(args.ends_with(&["--model".to_owned(), "{model}".to_owned()]), "{args:?}");
+        let args = Model::default().agent_args(true);
+        assert!(args.ends_with(&[
+            "bypassPermissions".to_owned(),
+            "--max-budget-usd".to_owned(),
+            "{budget_usd}".to_owned()
+        ]));
+    }
+
+    #[test]
+    fn another_program_does_not_get_the_arguments_of_the_first() {
+        let base =
+            Model { args: Some(vec!["-p".to_owned()]), output: Some(AgentSays::Text), ..Model::default() };
+        let own = Model { program: Some(Program::named("codex")), ..Model::default() };
+        let model = own.over(&base);
+        assert_eq!((model.args, model.output), (None, None));
+    }
+}
