@@ -21,6 +21,7 @@ pub mod host;
 mod http;
 pub mod installation;
 pub mod instance;
+pub mod llm_map;
 pub mod logging;
 pub mod operator;
 pub mod programs;

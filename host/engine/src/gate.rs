@@ -35,6 +35,18 @@ pub enum Gate {
     CheckDeployStatus,
 }
 
+/// What a gate asks about the artifact's maker: what kind of answer the verdict is (P7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Question {
+    /// Is the work made? The verdict is about the maker's own work, and what it made is judged by the stages that follow.
+    Work,
+    /// Is it good? Somebody has to weigh it.
+    Judgement,
+    /// What happened? A program can see that.
+    Fact,
+}
+
 /// What a gate decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -93,6 +105,20 @@ impl Gate {
             | Self::CheckDevelopmentComplete
             | Self::CheckCiPassed
             | Self::CheckTestsPassed => VerdictKey::Result,
+        }
+    }
+
+    /// What it asks.
+    pub const fn question(self) -> Question {
+        match self {
+            Self::CheckAnalysisComplete
+            | Self::CheckArchitectureComplete
+            | Self::CheckDevelopmentComplete => Question::Work,
+            Self::CheckReviewApproved => Question::Judgement,
+            Self::CheckCiPassed
+            | Self::CheckTestsPassed
+            | Self::CheckStagingStatus
+            | Self::CheckDeployStatus => Question::Fact,
         }
     }
 

@@ -59,7 +59,11 @@ impl Pipelines {
     /// Who does a stage's work for a repository: its producer, or the fallback where the operator has switched that off
     /// for it (P4). `None` if it is off and there is no fallback. A producer that is broken leads nowhere else.
     pub fn producer(&self, repo: &RepoName, work: &Work) -> Option<ProducerName> {
-        if self.config.serves(&work.producer, repo) { Some(work.producer.clone()) } else { work.fallback.clone() }
+        if self.config.serves(&work.producer, repo) {
+            Some(work.producer.clone())
+        } else {
+            work.fallback.clone()
+        }
     }
 
     /// What a worker of this host takes: for each stage and producer, the repositories for which they go together.

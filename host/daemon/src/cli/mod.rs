@@ -10,6 +10,7 @@ mod doctor;
 mod effect;
 mod failure;
 mod lease;
+mod llm_map;
 mod output;
 mod plugin;
 mod progress;
@@ -86,6 +87,8 @@ enum Command {
     /// Look at producers
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
+    /// Show where a model's judgement is used, and what it has cost
+    LlmMap(llm_map::LlmMapArgs),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config_command::ConfigCommand),
@@ -158,6 +161,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Queue(args) => block_on(queue::queue(&global, &args)),
         Command::Lease(command) => block_on(lease::lease(&global, &command)),
         Command::Plugin(command) => block_on(plugin::plugin(&global, &command)),
+        Command::LlmMap(args) => block_on(llm_map::llm_map(&global, &args)),
         Command::Config(command) => config_command::config(&global, &command),
         Command::Completions(args) => completions::completions(&args, &mut Cli::command()),
         Command::CompileComponent(args) => plugin::compile(&args),

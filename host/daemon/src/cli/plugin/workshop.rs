@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use stagewright_engine::name::{ProducerName, RepoName};
-use stagewright_sandbox::{Capability, Descriptor, LoadError, Producer, Sandbox};
+use stagewright_sandbox::{Capability, Descriptor, Imports, LoadError, Producer, Sandbox};
 
 use super::super::trial::Trial;
 use crate::component;
@@ -94,6 +94,18 @@ impl Workshop {
         inspected.built_in = found.built_in;
         inspected.granted = Some(granted);
         Ok(inspected)
+    }
+
+    /// What the component of a producer imports, whether or not it is granted.
+    pub(crate) async fn imports(
+        &self,
+        config: &Config,
+        installation: &Installation,
+        name: &ProducerName,
+    ) -> Result<Imports, Error> {
+        let found = component::locate(config, installation, name)?;
+        let inspected = self.look(name.as_str(), &found.file, Some(found.sha256)).await?;
+        Ok(inspected.producer.imports().clone())
     }
 
     /// Looks at any file.
