@@ -37,6 +37,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer { package: "stagewright-sdk", ours: &["stagewright-front-matter"] },
     Layer { package: "stagewright-test-runner", ours: &["stagewright-sdk"] },
+    Layer { package: "stagewright-llm-fallback", ours: &["stagewright-sdk"] },
     Layer { package: "stagewright-hostile", ours: &["stagewright-sdk"] },
     Layer { package: "stagewright-e2e", ours: &[] },
     Layer { package: "stagewright-simulation", ours: &["stagewright-engine", "stagewright-store"] },
