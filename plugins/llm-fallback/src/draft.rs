@@ -69,7 +69,7 @@ impl Before {
         match host.read_whole(Area::Worktree, artifact, MAX_DRAFT) {
             Ok(bytes) => Ok(Self { look_in, file: Some(bytes) }),
             Err(failure) => match failure.kind {
-                // Neither can turn into a readable file by itself, so that one is new.
+                // None of these becomes a readable file by itself: one that is there afterwards is new.
                 FailureKind::NotFound | FailureKind::Denied | FailureKind::Limit => {
                     Ok(Self { look_in, file: None })
                 }
@@ -100,7 +100,9 @@ impl Before {
         let place = plain_line(&job.artifact);
         let message = match (self.look_in, self.file.is_some()) {
             (DraftIn::Answer, _) => "the model's answer does not begin with front matter".to_owned(),
-            (_, true) => format!("the model left no draft: `{place}` is an earlier run's, as it was before"),
+            (_, true) => {
+                format!("the model left no draft of its own at `{place}`, where an earlier run's report was")
+            }
             (_, false) => format!("the model left no draft at `{place}`"),
         };
         let evidence = format!("the model said last:\n{}", last_lines(answer, LINES, BYTES));
