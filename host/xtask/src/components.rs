@@ -3,7 +3,8 @@
 //!
 //! Each is compiled for `wasm32-unknown-unknown` into a build folder of its own (its compiler may be another one than
 //! the host's), wrapped as a component, and laid where it is looked for: `components/` beside the programs, with a
-//! manifest of their digests. The host loads a component only with the digest that the manifest gives.
+//! manifest of their digests. The host loads a component only with the digest that the manifest gives. The prompts of
+//! the roles lie in `components/prompts/`; they are texts for people to change, so they have no digest.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -37,11 +38,15 @@ enum Makes {
 /// Everything that is compiled to a component.
 const GUESTS: &[Guest] = &[
     Guest { package: "stagewright-test-runner", makes: Makes::Producer("test-runner") },
+    Guest { package: "stagewright-llm-fallback", makes: Makes::Producer("llm-fallback") },
     Guest { package: "stagewright-hostile", makes: Makes::ForTests("hostile") },
     Guest { package: "stagewright-bench-returns", makes: Makes::ForTests("bench") },
     Guest { package: "stagewright-bench-starts-true", makes: Makes::ForTests("bench") },
     Guest { package: "stagewright-bench-waits", makes: Makes::ForTests("bench") },
 ];
+
+/// Where the prompts of the roles are, in the checkout: a file each, `<role>.md`.
+const PROMPTS: &str = "plugins/llm-fallback/prompts";
 
 /// Builds all of them and installs the producers beside the programs of `profile`, and of every profile that was
 /// built before, so that no program is left with components of another day.
@@ -128,6 +133,7 @@ fn module(workspace: &Workspace, message: &Value) -> Option<Module> {
 }
 
 fn install(workspace: &Workspace, profile: Profile, made: &[Made]) -> Result<(), Error> {
+    let prompts = prompts(&workspace.root().join(PROMPTS))?;
     for each in [Profile::Debug, Profile::Release] {
         let programs = workspace.programs(each);
         if each != profile && !programs.is_dir() {
@@ -143,8 +149,25 @@ fn install(workspace: &Workspace, profile: Profile, made: &[Made]) -> Result<(),
             place::file(&folder.join(file_name), &bytes)?;
         }
         place::file(&folder.join("manifest.json"), format!("{:#}\n", json!(manifest)).as_bytes())?;
+        let folder = folder.join("prompts");
+        fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
+        for (name, text) in &prompts {
+            place::file(&folder.join(name), text)?;
+        }
     }
     Ok(())
+}
+
+/// The prompts of a folder by their file names.
+fn prompts(folder: &Path) -> Result<BTreeMap<OsString, Vec<u8>>, Error> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).map_err(Error::file(folder))? {
+        let path = entry.map_err(Error::file(folder))?.path();
+        if let (Some(name), Some("md")) = (path.file_name(), path.extension().and_then(|end| end.to_str())) {
+            found.insert(name.to_owned(), fs::read(&path).map_err(Error::file(&path))?);
+        }
+    }
+    Ok(found)
 }
 
 fn hex(bytes: &[u8]) -> String {

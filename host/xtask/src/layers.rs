@@ -17,7 +17,9 @@ struct Layer {
 }
 
 const LAYERS: &[Layer] = &[
-    Layer { package: "stagewright-engine", ours: &[] },
+    Layer { package: "stagewright-front-matter", ours: &[] },
+    // The one crate that host and producers share: a verdict is read in one way (docs/adr/0062-one-reader-of-verdicts.md).
+    Layer { package: "stagewright-engine", ours: &["stagewright-front-matter"] },
     Layer { package: "stagewright-store", ours: &["stagewright-engine"] },
     Layer { package: "stagewright-repository", ours: &["stagewright-engine"] },
     Layer { package: "stagewright-shepherd", ours: &[] },
@@ -33,8 +35,9 @@ const LAYERS: &[Layer] = &[
             "stagewright-store",
         ],
     },
-    Layer { package: "stagewright-sdk", ours: &[] },
+    Layer { package: "stagewright-sdk", ours: &["stagewright-front-matter"] },
     Layer { package: "stagewright-test-runner", ours: &["stagewright-sdk"] },
+    Layer { package: "stagewright-llm-fallback", ours: &["stagewright-sdk"] },
     Layer { package: "stagewright-hostile", ours: &["stagewright-sdk"] },
     Layer { package: "stagewright-e2e", ours: &[] },
     Layer { package: "stagewright-simulation", ours: &["stagewright-engine", "stagewright-store"] },

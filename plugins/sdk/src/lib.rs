@@ -7,6 +7,7 @@
 //! - [`Producer`] says what a producer is; [`Produce`] does the work, and its bounds name the capabilities.
 //! - [`Host`], [`Process`], [`Files`], [`Probe`], [`Ssh`], [`Llm`]: one trait for each capability. [`Granted`] is the real thing.
 //! - [`export!`](crate::export) makes a component of a producer.
+//! - [`front_matter`] reads the verdict from a draft that somebody else wrote, as the host's gates read artifacts.
 //! - [`ReportBuilder`] builds a report that keeps the interface's limits; [`fault`] and [`finding`] do the same for theirs.
 //! - [`testing`] (not in components) has doubles of the host, so that a producer is tested natively.
 //!
@@ -73,3 +74,4 @@ pub use capability::{Child, Files, Host, Llm, Probe, Process, Ssh};
 pub use granted::Granted;
 pub use producer::{Produce, Producer};
 pub use report::{MAX_CHECKS, ReportBuilder, last_lines, plain_line};
+pub use stagewright_front_matter as front_matter;

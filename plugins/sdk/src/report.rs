@@ -3,6 +3,8 @@
 //!
 //! The front matter is the host's, so nothing here writes any.
 
+use stagewright_front_matter::Verdict;
+
 use crate::{Check, CheckState, Judgement, Report, Tally};
 
 /// The most checks that a report may carry.
@@ -88,6 +90,15 @@ impl ReportBuilder {
         });
         self.report.checks.truncate(MAX_CHECKS);
         self.report
+    }
+}
+
+impl From<Verdict> for Judgement {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Pass => Self::Pass,
+            Verdict::Fail => Self::Fail,
+        }
     }
 }
 

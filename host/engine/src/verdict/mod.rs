@@ -1,19 +1,15 @@
-//! The verdict in an artifact's front matter: how the host writes it and the one way to read it (A1, A2).
+//! The verdict in an artifact's front matter: how the host writes it (A2), and its judgement read back (A1).
 //!
-//! An artifact is front matter between two lines `---`, then markdown. The front matter is a flat list of
-//! `key: value` lines, a subset of YAML: a value is a plain word or a double-quoted string with JSON's
-//! escapes; read back, a single-quoted string and a comment will do, too. Lists, nested keys and text over
-//! several lines are not part of it. The host writes every verdict key itself, all saying the same.
-//!
-//! Reading is tolerant of case and quotes and of nothing else. No front matter, a missing or doubled key, an
-//! unknown value or a contradiction is an error, and an error is never a PASS. Nothing below the front
-//! matter is looked at, so no text of a suite can be taken for a verdict.
+//! What front matter is, and how it is read, is `stagewright_front_matter`'s: a producer that takes a model's
+//! draft reads it by the same code. The host writes every verdict key itself, all saying the same, and what was
+//! written is read as exactly that.
 
-mod read;
 mod write;
 
-pub use read::{Artifact, Error, read};
+pub use stagewright_front_matter::{Artifact, Error, VerdictKey};
 pub use write::{ArtifactFacts, write};
+
+use stagewright_front_matter::Verdict;
 
 use crate::name::WorkItem;
 use crate::outcome::Judgement;
@@ -29,51 +25,29 @@ pub fn artifact_path(work_item: &WorkItem, file: &str) -> String {
     format!("{}/{file}", artifact_folder(work_item))
 }
 
-/// A front matter key that carries a verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum VerdictKey {
-    /// `result: PASS|FAIL`
-    Result,
-    /// `status: PASS|FAIL`
-    Status,
-    /// `verdict: PASS|FAIL`
-    Verdict,
-    /// `staging_status: SUCCESS|FAILED`
-    StagingStatus,
-    /// `deploy_status: SUCCESS|FAILED`
-    DeployStatus,
+/// The judgement of an artifact whose gate requires `key`.
+///
+/// # Errors
+/// Everything that leaves room for doubt. None of it is a PASS.
+pub fn read(artifact: &str, key: VerdictKey) -> Result<Judgement, Error> {
+    stagewright_front_matter::read(artifact, key).map(Judgement::from)
 }
 
-impl VerdictKey {
-    /// Every verdict key, in the order in which they are written.
-    pub const ALL: [Self; 5] =
-        [Self::Result, Self::Status, Self::Verdict, Self::StagingStatus, Self::DeployStatus];
-
-    /// The key as it stands in the front matter.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Result => "result",
-            Self::Status => "status",
-            Self::Verdict => "verdict",
-            Self::StagingStatus => "staging_status",
-            Self::DeployStatus => "deploy_status",
+impl From<Verdict> for Judgement {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Pass => Self::Pass,
+            Verdict::Fail => Self::Fail,
         }
     }
+}
 
-    /// The word with which this key tells a judgement.
-    pub const fn word(self, judgement: Judgement) -> &'static str {
-        match (self, judgement) {
-            (Self::Result | Self::Status | Self::Verdict, Judgement::Pass) => "PASS",
-            (Self::Result | Self::Status | Self::Verdict, Judgement::Fail) => "FAIL",
-            (Self::StagingStatus | Self::DeployStatus, Judgement::Pass) => "SUCCESS",
-            (Self::StagingStatus | Self::DeployStatus, Judgement::Fail) => "FAILED",
+impl From<Judgement> for Verdict {
+    fn from(judgement: Judgement) -> Self {
+        match judgement {
+            Judgement::Pass => Self::Pass,
+            Judgement::Fail => Self::Fail,
         }
-    }
-
-    fn judgement(self, word: &str) -> Option<Judgement> {
-        [Judgement::Pass, Judgement::Fail]
-            .into_iter()
-            .find(|&judgement| word.eq_ignore_ascii_case(self.word(judgement)))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use stagewright_front_matter::ARTIFACT_ONLY;
+
 use super::{VerdictKey, keys_for};
 use crate::identity::{Epoch, JobId, RunId};
 use crate::name::{CommitId, StageName, WorkItem};
@@ -67,7 +69,7 @@ pub fn write(facts: &ArtifactFacts, report: &Report, key: VerdictKey) -> String 
     front.text("started", &facts.started);
     front.number("duration_ms", facts.duration.as_millis());
     front.text("isolation", &facts.isolation);
-    front.text("ledger_sha256", &facts.ledger_sha256);
+    front.text(ARTIFACT_ONLY, &facts.ledger_sha256);
     front.number("passed", report.tally.passed);
     front.number("failed", report.tally.failed);
     front.number("skipped", report.tally.skipped);

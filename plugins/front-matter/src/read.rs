@@ -1,7 +1,8 @@
 //! Reading a verdict, fail-closed.
 
-use super::VerdictKey;
-use crate::outcome::Judgement;
+use std::collections::BTreeSet;
+
+use crate::{Verdict, VerdictKey};
 
 /// How long front matter may be, in bytes. The host writes a few kilobytes.
 const MAX_FRONT_MATTER: usize = 256 * 1024;
@@ -57,26 +58,26 @@ pub enum Error {
 ///
 /// # Errors
 /// Everything that leaves room for doubt. None of it is a PASS.
-pub fn read(artifact: &str, key: VerdictKey) -> Result<Judgement, Error> {
+pub fn read(artifact: &str, key: VerdictKey) -> Result<Verdict, Error> {
     let artifact = Artifact::parse(artifact)?;
     let mut own = None;
     let mut found = Vec::new();
     for candidate in VerdictKey::ALL {
         let Some(word) = artifact.get(candidate.name()) else { continue };
-        let judgement = candidate.judgement(word).ok_or_else(|| Error::UnknownValue {
+        let verdict = candidate.verdict(word).ok_or_else(|| Error::UnknownValue {
             key: candidate.name(),
             value: word.chars().take(60).flat_map(char::escape_debug).collect(),
-            expected: format!("{} or {}", candidate.word(Judgement::Pass), candidate.word(Judgement::Fail)),
+            expected: format!("{} or {}", candidate.word(Verdict::Pass), candidate.word(Verdict::Fail)),
         })?;
         if candidate == key {
-            own = Some(judgement);
+            own = Some(verdict);
         }
-        found.push((candidate, judgement));
+        found.push((candidate, verdict));
     }
-    let judgement = own.ok_or(Error::Missing { key: key.name() })?;
-    match found.iter().find(|(_, other)| *other != judgement) {
+    let verdict = own.ok_or(Error::Missing { key: key.name() })?;
+    match found.iter().find(|(_, other)| *other != verdict) {
         Some((other, _)) => Err(Error::Contradiction { first: key.name(), second: other.name() }),
-        None => Ok(judgement),
+        None => Ok(verdict),
     }
 }
 
@@ -93,7 +94,7 @@ impl<'a> Artifact<'a> {
     /// Takes it apart.
     ///
     /// # Errors
-    /// No front matter, or one that is not of this module's form.
+    /// No front matter, or one that is not of this crate's form.
     pub fn parse(text: &'a str) -> Result<Self, Error> {
         // An editor's byte order mark is no reason to reject; anything else before the first line is.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -102,7 +103,9 @@ impl<'a> Artifact<'a> {
             return Err(Error::NoFrontMatter);
         }
         let front_matter = rest;
-        let mut entries: Vec<(String, String)> = Vec::new();
+        let mut entries = Vec::new();
+        // A set, since a hostile draft may have very many keys.
+        let mut seen = BTreeSet::new();
         let mut number = 1;
         while let Some((line, behind)) = next_line(rest) {
             number += 1;
@@ -117,7 +120,7 @@ impl<'a> Artifact<'a> {
                 continue;
             }
             let (key, value) = entry(line).ok_or(Error::Malformed { line: number })?;
-            if entries.iter().any(|(other, _)| *other == key) {
+            if !seen.insert(key.clone()) {
                 return Err(Error::Doubled { key });
             }
             entries.push((key, value));
