@@ -222,6 +222,14 @@ impl Inner {
             limit => limit.map(|limit| limit - account.micro_usd),
         };
         let of_others = self.purse.left().await?;
+        if of_others == Some(0) {
+            let message = format!(
+                "nothing is left to spend on this task or this day; raise {} or {} to go on",
+                Budget::Task.key(),
+                Budget::Day.key()
+            );
+            return Err(Failure::new(FailureKind::Limit, "llm-budget-spent", message));
+        }
         Ok((role, of_run.into_iter().chain(of_others).min()))
     }
 
