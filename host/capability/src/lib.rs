@@ -11,6 +11,7 @@ mod failure;
 pub mod files;
 pub mod harden;
 pub mod isolation;
+pub mod llm;
 pub mod place;
 pub mod probe;
 pub mod process;
