@@ -10,3 +10,4 @@ mod merges;
 mod opening;
 mod place;
 mod questions;
+mod work;
