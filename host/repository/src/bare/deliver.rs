@@ -161,6 +161,9 @@ impl Bare {
             // What the copy knows of the user's branch is no older than what it has done to it.
             let known = self.git.quick(&self.path).holding(lock.file()?);
             known.args(["update-ref", "--no-deref", &source_ref(branch), commit.as_str()]).run().await?;
+            // The user has the work now; whoever takes it back from here on is followed.
+            let placed = self.git.quick(&self.path).holding(lock.file()?);
+            placed.args(["update-ref", "--no-deref", "-d", &placed_on_ref(branch)]).run().await?;
             return Ok(Delivery::Delivered);
         }
         match self.branch_in(&facade, &name).await? {

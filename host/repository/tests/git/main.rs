@@ -11,3 +11,5 @@ mod opening;
 mod place;
 mod questions;
 mod work;
+mod work_hostile;
+mod work_placed;
