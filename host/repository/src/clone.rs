@@ -176,7 +176,7 @@ impl DisposableClone {
 }
 
 /// Where objects are borrowed from, as git's file for it wants a path.
-fn alternates(objects: &Path) -> Vec<u8> {
+pub(crate) fn alternates(objects: &Path) -> Vec<u8> {
     let bytes = objects.as_os_str().as_encoded_bytes();
     // A path with a line end, or that begins as a comment or a quotation does, is quoted as in C.
     let quote = bytes.iter().any(|&byte| byte < b' ' || byte == 0x7f);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use stagewright_engine::name::CommitId;
 
-use crate::{git, removal, source};
+use crate::{git, removal, source, work};
 
 /// Why an operation on a repository, its bare copy or a clone did not work.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,9 @@ pub enum Error {
     /// A clone could not be removed whole.
     #[error(transparent)]
     Removal(#[from] removal::Error),
+    /// What a run left in its clone can't become a commit.
+    #[error(transparent)]
+    Work(#[from] work::Error),
     /// A file of the host's own can't be read or written.
     #[error("{action} {path} failed: {source}")]
     Files {

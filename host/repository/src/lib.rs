@@ -3,16 +3,17 @@
 //!
 //! ```text
 //! source (the user's)  ──facade──▶  bare copy (the host's)  ──alternates──▶  clone (a run's, disposable)
-//!        ▲                                  │
-//!        └────── deliver, merge ◀── artifact commit (plumbing only)
+//!        ▲                               │      ▲                                  │
+//!        └────── deliver, merge ◀── artifact,   └────── work: a run's files, ──────┘
+//!                                   work commit        compared and copied
 //! ```
 //!
 //! Three things are never done here, whatever the caller wants:
 //!
 //! - git is never run *in* a checkout, the user's or a run's. It runs in the bare copy and in a
 //!   [facade](source) that the host makes, so no configuration and no hook that somebody else wrote is ever
-//!   read. What foreign code leaves in a clone is handled as files, and only to remove them.
-//! - Nothing is written into the user's repository except by [`Bare::deliver`] and [`Bare::merge`], and then only objects
+//!   read. What foreign code leaves in a clone is handled as files, to make a commit of copies of them, or to remove them.
+//! - Nothing is written into the user's repository except by [`Bare::deliver`], [`Bare::deliver_work`] and [`Bare::merge`], and then only objects
 //!   and one branch that nobody has checked out.
 //! - No link is followed and nothing above a folder is reached when an artifact is written, when one is read
 //!   back, and when a clone is removed.
@@ -28,6 +29,7 @@ pub mod removal;
 pub mod source;
 mod suite_files;
 
+pub use bare::work;
 pub use bare::{
     ArtifactCommit, Author, Bare, Delivery, Merge, MergeRefusal, Merged, OLDEST_TO_MERGE, Refusal,
     Repositories,

@@ -74,9 +74,7 @@ impl Bare {
         }
         self.refuse_obstacles(parent, artifact.path).await?;
         let tree = self.tree_with(parent, artifact.path, artifact.bytes).await?;
-        let unchanged =
-            self.git.quick(&self.path).args(["rev-parse", "--verify", &format!("{parent}^{{tree}}")]);
-        if commit_id("rev-parse", &unchanged.run().await?)? == tree {
+        if self.tree(parent).await? == tree {
             return Ok(parent.clone());
         }
         let commit = NewCommit {
@@ -87,14 +85,31 @@ impl Bare {
             when: artifact.when,
         };
         let commit = self.commit_tree(&commit).await?;
+        self.move_host_branch(lock, branch, &commit).await?;
+        Ok(commit)
+    }
+
+    /// Moves the host's own version of a branch.
+    pub(super) async fn move_host_branch(
+        &self,
+        lock: &Lock,
+        branch: &BranchName,
+        to: &CommitId,
+    ) -> Result<(), Error> {
         // The user's branch can't move meanwhile, as far as this copy knows it: a fetch needs the lock.
         let name = host_ref(branch);
         let old = self.git.quick(&self.path).args(["for-each-ref", "--format=%(objectname)", &name]);
         let old = old.run().await?.line();
-        let old = if old.is_empty() { "0".repeat(commit.as_str().len()) } else { old };
+        let old = if old.is_empty() { "0".repeat(to.as_str().len()) } else { old };
         let update = self.git.quick(&self.path).holding(lock.file()?);
-        update.args(["update-ref", "--no-deref", &name, commit.as_str(), &old]).run().await?;
-        Ok(commit)
+        update.args(["update-ref", "--no-deref", &name, to.as_str(), &old]).run().await?;
+        Ok(())
+    }
+
+    /// The tree of a commit.
+    pub(super) async fn tree(&self, commit: &CommitId) -> Result<CommitId, Error> {
+        let ask = self.git.quick(&self.path).args(["rev-parse", "--verify", &format!("{commit}^{{tree}}")]);
+        commit_id("rev-parse", &ask.run().await?)
     }
 
     /// Each part of the path but the last must be a folder or not be there.
@@ -180,13 +195,13 @@ fn check_path(path: &str) -> Result<(), Error> {
 }
 
 /// An index file that only one command sequence uses; removed when it is dropped.
-struct PrivateIndex {
-    path: PathBuf,
+pub(super) struct PrivateIndex {
+    pub(super) path: PathBuf,
 }
 
 impl PrivateIndex {
     /// In the bare copy, under a fixed name: the lock is held, so nobody else uses it.
-    fn beside(bare: &std::path::Path) -> Result<Self, Error> {
+    pub(super) fn beside(bare: &std::path::Path) -> Result<Self, Error> {
         let path = bare.join("artifact-index");
         match std::fs::remove_file(&path) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {

@@ -1,7 +1,7 @@
-//! Bringing the host's artifact commits to the user's branch.
+//! Bringing the host's commits, artifacts and work that was placed, to the user's branch.
 //!
 //! The user's branch moves only if nobody has it checked out, if it is where it was when the stage was
-//! judged, and if the commits change nothing but artifacts. Otherwise the commits stay in the bare copy, and the
+//! judged, and if the commits change nothing but artifacts; or, where the caller says so, work that this host placed. Otherwise the commits stay in the bare copy, and the
 //! user gets the one command that fetches them.
 
 use std::ffi::OsStr;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use stagewright_engine::name::{BranchName, CommitId};
 
 use super::lock::Lock;
-use super::{Bare, host_ref, source_ref};
+use super::{Bare, host_ref, placed_on_ref, source_ref};
 use crate::error::Error;
 use crate::source::{Facade, Purpose, Source, who_has_checked_out};
 
@@ -23,6 +23,13 @@ pub enum Delivery {
     AlreadyThere,
     /// The branch was left alone.
     Refused(Refusal),
+}
+
+/// What the commits of a delivery may change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Carried {
+    Artifacts,
+    Work,
 }
 
 /// Why the user's branch was left alone, and what the user can do.
@@ -40,7 +47,8 @@ pub enum Refusal {
         /// Where it is; `None` if it is gone.
         actual: Option<CommitId>,
     },
-    /// The commits change more than artifacts, or do not stand on the expected head.
+    /// The commits change more than artifacts (and, where work may be delivered, more than the work that this host has
+    /// placed), or do not stand on the expected head.
     NotOnlyArtifacts,
 }
 
@@ -64,9 +72,44 @@ impl Bare {
             return Ok(Delivery::Refused(Refusal::NotOnlyArtifacts));
         }
         let lock = Lock::take(&self.path).await?;
-        let delivered = self.deliver_under(&lock, branch, commit, expected).await;
+        let delivered = self.deliver_under(&lock, branch, commit, expected, Carried::Artifacts).await;
         lock.release();
         delivered
+    }
+
+    /// The same for commits with work among them, which [`Bare::place_work`] put onto the branch when the user had it at
+    /// `expected`.
+    ///
+    /// Between looking and moving a checkout of the branch goes unnoticed, as with [`deliver`](Self::deliver); such a checkout
+    /// sees the work as taken back, in its files and its index, until it is reset.
+    ///
+    /// # Errors
+    /// As [`deliver`](Self::deliver).
+    pub async fn deliver_work(
+        &self,
+        branch: &BranchName,
+        commit: &CommitId,
+        expected: &CommitId,
+    ) -> Result<Delivery, Error> {
+        let lock = Lock::take(&self.path).await?;
+        let delivered = self.deliver_under(&lock, branch, commit, expected, Carried::Work).await;
+        lock.release();
+        delivered
+    }
+
+    /// Whether everything between the user's head and the commit is this host's: only the host moves its own branch, and only
+    /// on top of what was the head.
+    async fn is_placed(
+        &self,
+        branch: &BranchName,
+        commit: &CommitId,
+        user: &CommitId,
+    ) -> Result<bool, Error> {
+        let Some(host) = self.reference(&host_ref(branch)).await? else { return Ok(false) };
+        Ok(self.is_ancestor(user, commit).await?
+            && (self.only_artifacts(user, commit).await?
+                || self.reference(&placed_on_ref(branch)).await?.as_ref() == Some(user)
+                    && self.is_ancestor(commit, &host).await?))
     }
 
     async fn deliver_under(
@@ -75,6 +118,7 @@ impl Bare {
         branch: &BranchName,
         commit: &CommitId,
         expected: &CommitId,
+        carried: Carried,
     ) -> Result<Delivery, Error> {
         // Looked at again: since the copy was opened the user may have gone elsewhere.
         let source = Source::find(&self.git, &self.source.top).await?;
@@ -87,12 +131,18 @@ impl Bare {
         if actual.as_ref() != Some(expected) {
             return Ok(Delivery::Refused(Refusal::Moved { actual }));
         }
+        if carried == Carried::Work && !self.is_placed(branch, commit, expected).await? {
+            return Ok(Delivery::Refused(Refusal::NotOnlyArtifacts));
+        }
         if let Some(folder) = who_has_checked_out(&self.git, &source, branch).await? {
             let command = self.pull_command(&folder, branch);
             return Ok(Delivery::Refused(Refusal::CheckedOut { folder, command }));
         }
         self.bring_objects(lock, &facade, commit).await?;
-        let reason = "stagewright: artifact";
+        let reason = match carried {
+            Carried::Artifacts => "stagewright: artifact",
+            Carried::Work => "stagewright: work",
+        };
         let update = self.git.quick(facade.path()).holding(lock.file()?);
         let update = update.args([
             "update-ref",
@@ -111,6 +161,9 @@ impl Bare {
             // What the copy knows of the user's branch is no older than what it has done to it.
             let known = self.git.quick(&self.path).holding(lock.file()?);
             known.args(["update-ref", "--no-deref", &source_ref(branch), commit.as_str()]).run().await?;
+            // The user has the work now; whoever takes it back from here on is followed.
+            let placed = self.git.quick(&self.path).holding(lock.file()?);
+            placed.args(["update-ref", "--no-deref", "-d", &placed_on_ref(branch)]).run().await?;
             return Ok(Delivery::Delivered);
         }
         match self.branch_in(&facade, &name).await? {

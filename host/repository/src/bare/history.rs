@@ -2,7 +2,7 @@
 
 use stagewright_engine::name::{BranchName, CommitId, WorkItem};
 
-use super::{Bare, SOURCE_HEADS, commit_id, host_ref, source_ref};
+use super::{Bare, SOURCE_HEADS, commit_id, host_ref, placed_on_ref, source_ref};
 use crate::error::{Error, shown};
 use crate::suite_files::{SuiteFile, kind_of};
 
@@ -26,14 +26,15 @@ impl Bare {
 
     /// The head of a branch when the copy was opened: the user's, or the host's artifact commits on top of it.
     ///
-    /// The host's commits count as long as they stand on the user's head and differ from it by artifacts only. A
-    /// user who commits, rewrites the branch or takes commits back is always the one who is followed.
+    /// The host's commits count as long as they stand on the user's head and differ from it by artifacts only, or by work
+    /// that was [placed](Self::place_work) when the user's head was this very one. A user who commits, rewrites the branch or takes commits back is always the one who is followed.
     ///
     /// # Errors
     /// [`Error::NoSuchRevision`] if the user has no such branch.
     pub async fn head_when_opened(&self, branch: &BranchName) -> Result<CommitId, Error> {
         let user = self.source_head_when_opened(branch)?;
-        self.with_artifacts(user, self.refs.commit(&host_ref(branch))).await
+        let placed_on = self.refs.commit(&placed_on_ref(branch));
+        self.with_the_hosts(user, self.refs.commit(&host_ref(branch)), async || Ok(placed_on)).await
     }
 
     /// The head of a branch in the user's repository when the copy was opened.
@@ -50,16 +51,23 @@ impl Bare {
     /// As [`head_when_opened`](Self::head_when_opened).
     pub async fn head(&self, branch: &BranchName) -> Result<CommitId, Error> {
         let user = self.source_head(branch).await?;
-        self.with_artifacts(user, self.reference(&host_ref(branch)).await?).await
+        let host = self.reference(&host_ref(branch)).await?;
+        self.with_the_hosts(user, host, async || self.reference(&placed_on_ref(branch)).await).await
     }
 
-    /// The host's head if it is the user's and artifacts on top, else the user's.
-    async fn with_artifacts(&self, user: CommitId, host: Option<CommitId>) -> Result<CommitId, Error> {
+    /// The host's head if it is the user's with the host's own commits on top, else the user's.
+    async fn with_the_hosts(
+        &self,
+        user: CommitId,
+        host: Option<CommitId>,
+        placed_on: impl AsyncFnOnce() -> Result<Option<CommitId>, Error>,
+    ) -> Result<CommitId, Error> {
         match host {
             Some(host)
                 if host != user
                     && self.is_ancestor(&user, &host).await?
-                    && self.only_artifacts(&user, &host).await? =>
+                    && (self.only_artifacts(&user, &host).await?
+                        || placed_on().await?.as_ref() == Some(&user)) =>
             {
                 Ok(host)
             }

@@ -3,7 +3,9 @@
 //! ```text
 //! refs/source/heads/*   the user's branches, as they were at the last fetch
 //! refs/source/detached  the commit of a checkout that is on no branch
-//! refs/host/heads/*     the same branches with the host's artifact commits on top
+//! refs/host/heads/*     the same branches with the host's artifact commits, and work that was placed, on top
+//! refs/host/placed-on/* where the user's branch was when work was placed on it that the user has not yet
+//! refs/stagewright/work/*  what runs have left in their clones, by run
 //! refs/tags/*           the user's tags
 //! ```
 //!
@@ -17,6 +19,7 @@ mod lock;
 mod merge;
 mod refs;
 mod shared;
+pub mod work;
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -164,6 +167,7 @@ impl Bare {
         }
         self.refs = Arc::new(self.read_refs().await?);
         self.drop_stale_host_branches(lock).await?;
+        self.drop_stale_placements(lock).await?;
         self.look_up_head()
     }
 
@@ -177,6 +181,20 @@ impl Bare {
                 let delete = self.git.quick(&self.path).holding(lock.file()?);
                 let host = String::from_utf8_lossy(&host.name);
                 delete.args(["update-ref", "--no-deref", "-d", host.as_ref()]).run().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets where work was placed as soon as the user's branch is elsewhere. Were it kept, a user who takes the work
+    /// and then takes it back would be overruled.
+    async fn drop_stale_placements(&self, lock: &Lock) -> Result<(), Error> {
+        for (name, placed) in self.refs.under(PLACED_ON) {
+            let user = self.refs.commit(&format!("{SOURCE_HEADS}{}", String::from_utf8_lossy(name)));
+            if user.as_ref().map(CommitId::as_str).map(str::as_bytes) != Some(placed.object.as_slice()) {
+                let delete = self.git.quick(&self.path).holding(lock.file()?);
+                let placed = String::from_utf8_lossy(&placed.name);
+                delete.args(["update-ref", "--no-deref", "-d", placed.as_ref()]).run().await?;
             }
         }
         Ok(())
@@ -213,12 +231,19 @@ pub(crate) const SOURCE_HEADS: &str = "refs/source/heads/";
 /// Where it has the same ones with the host's artifact commits.
 const HOST_HEADS: &str = "refs/host/heads/";
 
+/// Where the user's branch was when the host placed work on it.
+const PLACED_ON: &str = "refs/host/placed-on/";
+
 pub(crate) fn source_ref(branch: &BranchName) -> String {
     format!("{SOURCE_HEADS}{branch}")
 }
 
 pub(crate) fn host_ref(branch: &BranchName) -> String {
     format!("{HOST_HEADS}{branch}")
+}
+
+fn placed_on_ref(branch: &BranchName) -> String {
+    format!("{PLACED_ON}{branch}")
 }
 
 /// The commit or object that git answered with.

@@ -31,6 +31,7 @@ impl Bare {
             "for-each-ref",
             FORMAT,
             "refs/host/heads/",
+            "refs/host/placed-on/",
             "refs/source/heads/",
             "refs/tags/",
         ]);

@@ -27,7 +27,7 @@ const HOOKS: [&str; 14] = [
 ];
 
 /// Sets every trap that is known in the git folder of `checkout`.
-fn set_traps(place: &Place, checkout: &Path) {
+pub(crate) fn set_traps(place: &Place, checkout: &Path) {
     let git_dir = checkout.join(".git");
     for hook in HOOKS {
         let trap = place.trap(&format!("traps/{hook}"));

@@ -10,3 +10,6 @@ mod merges;
 mod opening;
 mod place;
 mod questions;
+mod work;
+mod work_hostile;
+mod work_placed;

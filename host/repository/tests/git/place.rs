@@ -12,7 +12,9 @@ use stagewright_repository::git::Git;
 use stagewright_repository::{Bare, Error, Repositories};
 
 pub(crate) struct Place {
-    folder: tempfile::TempDir,
+    folder: PathBuf,
+    /// Removes the folder at the end; nothing where another process does.
+    _owned: Option<tempfile::TempDir>,
 }
 
 impl Place {
@@ -28,13 +30,19 @@ impl Place {
 
     /// With a folder `shop` that is no repository.
     pub(crate) fn empty() -> Self {
-        let place = Self { folder: tempfile::tempdir().unwrap() };
+        let owned = tempfile::tempdir().unwrap();
+        let place = Self { folder: owned.path().to_owned(), _owned: Some(owned) };
         fs::create_dir(place.shop()).unwrap();
         place
     }
 
+    /// The place of another process.
+    pub(crate) fn at(folder: PathBuf) -> Self {
+        Self { folder, _owned: None }
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().canonicalize().unwrap().join(name)
+        self.folder.canonicalize().unwrap().join(name)
     }
 
     /// The user's checkout.
@@ -73,7 +81,7 @@ impl Place {
         args: impl IntoIterator<Item = A>,
     ) -> String {
         let mut git = Command::new("git");
-        git.current_dir(folder).args(args).env("HOME", self.folder.path());
+        git.current_dir(folder).args(args).env("HOME", &self.folder);
         for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "XDG_CONFIG_HOME"] {
             git.env_remove(name);
         }
