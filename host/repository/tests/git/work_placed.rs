@@ -23,6 +23,17 @@ fn fsck(desk: &Desk) {
 }
 
 #[tokio::test]
+async fn kept_work_is_known_by_its_run_and_its_base_until_it_is_forgotten() {
+    let (desk, work) = worked().await;
+    assert_eq!(desk.bare.kept_work(RUN.parse().unwrap()).await.unwrap(), Some(work.clone()));
+    assert_eq!(desk.bare.base_of_work(&work).await.unwrap(), Some(desk.base.clone()));
+    assert_eq!(desk.bare.base_of_work(&desk.base).await.unwrap(), None, "it is nobody's work");
+    desk.bare.forget_work(RUN.parse().unwrap()).await.unwrap();
+    assert_eq!(desk.bare.kept_work(RUN.parse().unwrap()).await.unwrap(), None);
+    assert_eq!(desk.bare.base_of_work(&work).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn work_on_the_head_moves_the_branch_forward_once_and_only_in_the_copy() {
     let (desk, work) = worked().await;
     let main = branch("main");

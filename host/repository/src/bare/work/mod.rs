@@ -112,9 +112,12 @@ impl std::fmt::Display for LeftOut {
     }
 }
 
-/// Where the copy keeps the work of runs, by run.
+/// Where the copy keeps the work of runs.
+const WORK: &str = "refs/stagewright/work/";
+
+/// Where it keeps that of one run.
 fn work_ref(run: RunId) -> String {
-    format!("refs/stagewright/work/{run}")
+    format!("{WORK}{run}")
 }
 
 impl Bare {

@@ -12,7 +12,7 @@ use super::super::history::ARTIFACTS;
 use super::super::lock::Lock;
 use super::super::{Bare, commit_id, host_ref, placed_on_ref};
 use super::quarantine::index_info;
-use super::work_ref;
+use super::{WORK, work_ref};
 use crate::error::{Error, shown};
 
 impl Bare {
@@ -69,6 +69,27 @@ impl Bare {
         }
         self.move_with_work(lock, branch, &head, &placed).await?;
         Ok(placed)
+    }
+
+    /// The work that is kept of a run; `None` if it made none, or if it was forgotten.
+    ///
+    /// # Errors
+    /// What git says.
+    pub async fn kept_work(&self, run: RunId) -> Result<Option<CommitId>, Error> {
+        self.reference(&work_ref(run)).await
+    }
+
+    /// Where the branch was from which a kept commit was made: its base. `None` for a commit that is no run's kept work.
+    ///
+    /// # Errors
+    /// What git says.
+    pub async fn base_of_work(&self, commit: &CommitId) -> Result<Option<CommitId>, Error> {
+        let ask = self.git.quick(&self.path).args(["for-each-ref", "--count=1", "--format=%(objectname)"]);
+        let ask = ask.args(["--points-at", commit.as_str(), WORK]);
+        match ask.run().await?.line().is_empty() {
+            true => Ok(None),
+            false => self.parent(commit).await.map(Some),
+        }
     }
 
     /// Forgets a run's kept work. If it was placed, the branch still has it.
