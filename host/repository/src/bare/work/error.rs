@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-/// What stands in the way, and what the one who did the work can do about it. None of it is a fault of the host's: the
-/// same clone gives the same error again.
+/// What stands in the way, and what the one who did the work can do about it: the same clone gives the same error again. Only
+/// [`Changing`](Self::Changing) and [`Unreadable`](Self::Unreadable) may have another cause than the work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Folders in the clone are repositories of their own.
@@ -16,7 +16,7 @@ pub enum Error {
         folders: Vec<String>,
     },
     /// git forbids the name, because it would become a `.git` on some system.
-    #[error("git takes no file of the name `{path}`; rename it, or add it to .gitignore")]
+    #[error("git takes no file or link of the name `{path}`; rename it, or add it to .gitignore")]
     ForbiddenName {
         /// The path, escaped.
         path: String,

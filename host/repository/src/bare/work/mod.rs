@@ -28,6 +28,7 @@ mod base;
 mod error;
 mod ignored;
 mod object;
+mod opened;
 mod place;
 mod quarantine;
 mod walk;

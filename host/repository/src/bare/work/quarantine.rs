@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 
 use super::base::{Kind, name};
 use super::object::Format;
-use super::walk::{self, Changed, Difference};
+use super::opened;
+use super::walk::{Changed, Difference};
 use crate::error::{Error, shown};
 use crate::removal;
 
@@ -98,7 +99,7 @@ impl Quarantine {
         }
         for one in changed.iter().filter(|one| one.kind == Kind::Link) {
             let target = self.files().join(name(&one.path));
-            let leads_to = walk::link(clone, &one.path)?;
+            let leads_to = opened::link(clone, &one.path)?;
             symlink(name(&leads_to), &target).map_err(|source| Error::files("creating", target, source))?;
         }
         Ok(())
@@ -147,7 +148,7 @@ fn copy_file(clone: &Path, one: &Changed, target: &Path, mode: u32) -> Result<()
     let unreadable =
         |source| super::Error::Unreadable { clone: clone.to_owned(), path: shown(&one.path), source };
     let failed = |source| Error::files("writing", target, source);
-    let from = walk::open(clone, &one.path)?;
+    let from = opened::file(clone, &one.path)?;
     // A pipe or device that has just come to be here would not end.
     if !from.metadata().map_err(unreadable)?.is_file() {
         return Err(super::Error::Changing { path: shown(&one.path) }.into());

@@ -10,12 +10,13 @@ use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, Stat};
 use rustix::io::Errno;
 
 use super::base::{Base, IGNORE_BYTES, Kind};
 use super::ignored::Ignored;
 use super::object::Format;
+use super::opened::{FILE, FOLDER, unreadable};
 use super::{Error, LeftOut, Limits};
 use crate::error::shown;
 
@@ -25,13 +26,6 @@ pub(super) const DEPTH: usize = 200;
 pub(super) const PATH_BYTES: usize = 4096;
 /// How many nested repositories are named.
 const NAMED: usize = 5;
-
-const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-const FILE: OFlags = OFlags::RDONLY
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::NONBLOCK)
-    .union(OFlags::NOCTTY)
-    .union(OFlags::CLOEXEC);
 
 /// How a clone differs from the commit.
 #[derive(Debug, Default)]
@@ -98,36 +92,6 @@ pub(super) fn compare(
     found.left_out.sort_by(|a, b| a.path.cmp(&b.path));
     found.gone.sort();
     Ok(found)
-}
-
-/// Opens a plain file of the clone by its path, one name after the other.
-pub(super) fn open(clone: &Path, path: &[u8]) -> Result<std::fs::File, Error> {
-    let failed = |error: Errno| unreadable(clone, path, error.into());
-    let mut here = rustix::fs::openat(CWD, clone, FOLDER, Mode::empty()).map_err(failed)?;
-    let mut names = path.split(|&byte| byte == b'/').peekable();
-    while let Some(name) = names.next() {
-        let flags = if names.peek().is_some() { FOLDER } else { FILE };
-        here = rustix::fs::openat(&here, name, flags, Mode::empty()).map_err(failed)?;
-    }
-    Ok(here.into())
-}
-
-/// Where a link of the clone leads.
-pub(super) fn link(clone: &Path, path: &[u8]) -> Result<Vec<u8>, Error> {
-    let failed = |error: Errno| unreadable(clone, path, error.into());
-    let (folder, name) = match path.iter().rposition(|&byte| byte == b'/') {
-        Some(at) => (path.get(..at).unwrap_or_default(), path.get(at + 1..).unwrap_or_default()),
-        None => (&b""[..], path),
-    };
-    let mut here = rustix::fs::openat(CWD, clone, FOLDER, Mode::empty()).map_err(failed)?;
-    for name in folder.split(|&byte| byte == b'/').filter(|name| !name.is_empty()) {
-        here = rustix::fs::openat(&here, name, FOLDER, Mode::empty()).map_err(failed)?;
-    }
-    Ok(rustix::fs::readlinkat(&here, name, Vec::new()).map_err(failed)?.into_bytes())
-}
-
-fn unreadable(clone: &Path, path: &[u8], source: std::io::Error) -> Error {
-    Error::Unreadable { clone: clone.to_owned(), path: shown(path), source }
 }
 
 /// What of a folder matters.
