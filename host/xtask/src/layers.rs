@@ -34,6 +34,7 @@ const LAYERS: &[Layer] = &[
         ],
     },
     Layer { package: "stagewright-sdk", ours: &[] },
+    Layer { package: "stagewright-staging-runner", ours: &["stagewright-sdk"] },
     Layer { package: "stagewright-test-runner", ours: &["stagewright-sdk"] },
     Layer { package: "stagewright-hostile", ours: &["stagewright-sdk"] },
     Layer { package: "stagewright-e2e", ours: &[] },
