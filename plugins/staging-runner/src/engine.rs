@@ -35,13 +35,13 @@ const SLACK_S: u64 = 30;
 pub(crate) fn question(docker: &str, container: &str, elapsed_ms: u64) -> Vec<String> {
     let since = format!("{}s", (elapsed_ms / 1_000).saturating_add(SLACK_S));
     let filter = format!("container={container}");
-    // The engine filters a command's events by their whole text, so only the container is given.
+    // The engine filters a command's events by their whole text, so only the container is given. It takes times in whole seconds:
+    // the question is for a second more, or what has just ended would be missing.
     [
         "events",
         "--since",
         &since,
-        "--until",
-        "0s",
+        "--until=-1s",
         "--filter",
         "type=container",
         "--filter",
@@ -58,8 +58,7 @@ pub(crate) fn question(docker: &str, container: &str, elapsed_ms: u64) -> Vec<St
 
 /// What the answer tells of `command`.
 pub fn read(answer: &str, command: &[String]) -> Told {
-    let Some((program, args)) = command.split_first() else { return Told::Unknown };
-    let begin = format!("exec_start: {program} {}", args.join(" "));
+    let Some(begin) = begin(command) else { return Told::Unknown };
     let mut begun = None;
     let mut ends = Vec::new();
     for line in answer.lines().filter(|line| !line.trim().is_empty()) {
@@ -82,15 +81,34 @@ pub fn read(answer: &str, command: &[String]) -> Told {
     }
 }
 
-/// The question which processes run in the container.
-pub(crate) fn processes(docker: &str, container: &str) -> Vec<String> {
-    [docker, "top", container, "-eo", "pid,args"].map(str::to_owned).to_vec()
+/// The question which commands run in the container now.
+pub(crate) fn running(docker: &str, container: &str) -> Vec<String> {
+    [docker, "container", "inspect", "--format", "{{json .ExecIDs}}", container].map(str::to_owned).to_vec()
 }
 
-/// Whether the answer has a process of `command`.
-pub(crate) fn has_process(answer: &str, command: &[String]) -> bool {
-    let words = command.join(" ");
-    answer.lines().skip(1).any(|line| line.split_whitespace().collect::<Vec<_>>().join(" ").ends_with(&words))
+/// Their ids; none if the answer has another form.
+pub(crate) fn ids(answer: &str) -> Option<Vec<String>> {
+    let ids: Option<Vec<String>> = serde_json::from_str(answer.trim()).ok()?;
+    Some(ids.unwrap_or_default())
+}
+
+/// Whether one of the running commands is not known to be another than `command`.
+pub(crate) fn may_run(ids: &[String], events: &str, command: &[String]) -> bool {
+    let Some(ours) = begin(command) else { return true };
+    let other = |id: &String| {
+        events.lines().filter_map(|line| serde_json::from_str::<Event>(line).ok()).any(
+            |Event(exec, _, action)| exec.as_ref() == Some(id) && action.starts_with(BEGIN) && action != ours,
+        )
+    };
+    !ids.iter().all(other)
+}
+
+const BEGIN: &str = "exec_start: ";
+
+/// What the engine says of the beginning of a command.
+fn begin(command: &[String]) -> Option<String> {
+    let (program, args) = command.split_first()?;
+    Some(format!("{BEGIN}{program} {}", args.join(" ")))
 }
 
 #[cfg(test)]
@@ -139,11 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_was_left_is_found_by_its_words() {
-        let answer =
-            "PID                 COMMAND\n4711                /busybox sleep 100\n4712  /suite   --all\n";
-        assert!(has_process(answer, &command("/suite --all")));
-        assert!(!has_process(answer, &command("/suite --some")));
-        assert!(!has_process(answer, &command("PID")), "the head is no process");
+    fn a_running_command_counts_as_ours_unless_it_is_known_to_be_another() {
+        let events = "[\"e1\",\"\",\"exec_start: /suite --all\"]\n[\"e2\",\"\",\"exec_start: /health \"]\n";
+        let may = |answer: &str| may_run(&ids(answer).unwrap(), events, &command("/suite --all"));
+        assert!(!may("null\n") && !may("[]"));
+        assert!(!may(r#"["e2"]"#), "a health check");
+        assert!(may(r#"["e1"]"#) && may(r#"["e2","e1"]"#));
+        assert!(may(r#"["e9"]"#), "one of which the events tell nothing");
+        assert_eq!(ids("no answer"), None);
     }
 }

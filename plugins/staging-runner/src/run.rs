@@ -16,6 +16,8 @@ use crate::settings::{Settings, ShellInContainer};
 
 /// How long a question about the suite may take, such as what the engine tells of it.
 const QUESTION_MS: u64 = 30_000;
+/// Longer than an earlier run of a job may be past.
+const DAY_MS: u64 = 86_400_000;
 
 /// What is known of the suite.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,7 +115,8 @@ fn bare<C: Host + Process + Ssh>(job: &Job, settings: &Settings, host: &C, conta
     let seen = exec(host, settings, command.clone(), Vec::new(), settings.timeout_ms());
     let ask = || {
         let elapsed = host.now_ms().saturating_sub(began).max(seen.duration_ms);
-        told(settings, host, container, elapsed, &suite)
+        events(settings, host, container, elapsed)
+            .map_or(Told::Unknown, |events| engine::read(&events, &suite))
     };
     let shown = match seen.end.clone() {
         End::Exited(code) | End::NotEntered(code) => {
@@ -139,18 +142,18 @@ fn bare<C: Host + Process + Ssh>(job: &Job, settings: &Settings, host: &C, conta
     Run { shown, seen, command, bare: true }
 }
 
-fn told<C: Process + Ssh>(
+/// The engine's events of the container in the last `elapsed_ms`.
+fn events<C: Process + Ssh>(
     settings: &Settings,
     host: &C,
     container: &str,
     elapsed_ms: u64,
-    suite: &[String],
-) -> Told {
+) -> Option<String> {
     let question = engine::question(&settings.docker, container, elapsed_ms);
     let answer = exec(host, settings, question, Vec::new(), QUESTION_MS);
     // An answer whose beginning is lost may have lost the suite's.
     let whole = answer.stdout.total == answer.stdout.tail.len() as u64;
-    if answer.end == End::Exited(0) && whole { engine::read(&answer.out(), suite) } else { Told::Unknown }
+    (answer.end == End::Exited(0) && whole).then(|| answer.out())
 }
 
 /// What keeps a further run from starting, if anything does.
@@ -160,17 +163,28 @@ fn left_running<C: Process + Ssh>(
     container: &str,
     suite: &[String],
 ) -> Option<(Shown, Seen)> {
-    let question = engine::processes(&settings.docker, container);
+    let question = engine::running(&settings.docker, container);
     let seen = exec(host, settings, question, Vec::new(), QUESTION_MS);
-    match seen.end.clone() {
-        End::Exited(0) if engine::has_process(&seen.out(), suite) => Some((Shown::LeftRunning, seen)),
-        End::Exited(0) => None,
-        End::Exited(code) | End::NotEntered(code) => Some((Shown::NotBegun(code), seen)),
-        End::NotStarted(failure) => Some((Shown::NotStarted(failure), seen)),
-        End::Cancelled(_) => Some((Shown::Cancelled, seen)),
-        End::Interrupted(failure, _) => Some((Shown::Interrupted(failure, RemoteState::Unknown), seen)),
-        End::TimedOut(_) => Some((Shown::Interrupted(unseen(), RemoteState::Unknown), seen)),
-    }
+    let shown = match seen.end.clone() {
+        End::Exited(0) => {
+            let free = match engine::ids(&seen.out()) {
+                Some(ids) if ids.is_empty() => true,
+                Some(ids) => events(settings, host, container, DAY_MS)
+                    .is_some_and(|events| !engine::may_run(&ids, &events, suite)),
+                None => false,
+            };
+            if free {
+                return None;
+            }
+            Shown::LeftRunning
+        }
+        End::Exited(code) | End::NotEntered(code) => Shown::NotBegun(code),
+        End::NotStarted(failure) => Shown::NotStarted(failure),
+        End::Cancelled(_) => Shown::Cancelled,
+        End::Interrupted(failure, _) => Shown::Interrupted(failure, RemoteState::Unknown),
+        End::TimedOut(_) => Shown::Interrupted(unseen(), RemoteState::Unknown),
+    };
+    Some((shown, seen))
 }
 
 fn state(told: Told) -> RemoteState {
