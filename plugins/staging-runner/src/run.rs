@@ -1,7 +1,7 @@
 //! Runs the staging suite, and says what is known of it afterwards.
 //!
 //! In a container with a shell, the host's marks say whether the suite began and ended. Without a shell there are only the
-//! marks around the docker client, and the engine is asked ([`engine`](crate::engine)). What neither of them shows is not made
+//! marks around the docker client, and the engine is asked ([`engine`]). What neither of them shows is not made
 //! up from exit codes and words.
 //!
 //! Where there are no marks inside, nobody ends a suite that was lost: `docker exec` hands no signals on. So a further run looks
