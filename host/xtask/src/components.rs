@@ -37,6 +37,7 @@ enum Makes {
 
 /// Everything that is compiled to a component.
 const GUESTS: &[Guest] = &[
+    Guest { package: "stagewright-staging-runner", makes: Makes::Producer("staging-runner") },
     Guest { package: "stagewright-test-runner", makes: Makes::Producer("test-runner") },
     Guest { package: "stagewright-llm-fallback", makes: Makes::Producer("llm-fallback") },
     Guest { package: "stagewright-hostile", makes: Makes::ForTests("hostile") },

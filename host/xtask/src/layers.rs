@@ -36,6 +36,7 @@ const LAYERS: &[Layer] = &[
         ],
     },
     Layer { package: "stagewright-sdk", ours: &["stagewright-front-matter"] },
+    Layer { package: "stagewright-staging-runner", ours: &["stagewright-sdk"] },
     Layer { package: "stagewright-test-runner", ours: &["stagewright-sdk"] },
     Layer { package: "stagewright-llm-fallback", ours: &["stagewright-sdk"] },
     Layer { package: "stagewright-hostile", ours: &["stagewright-sdk"] },
