@@ -14,6 +14,7 @@ pub mod isolation;
 pub mod place;
 pub mod probe;
 pub mod process;
+pub mod ssh;
 pub mod survivors;
 
 pub use cancel::Cancel;
