@@ -15,6 +15,7 @@ pub mod llm;
 pub mod place;
 pub mod probe;
 pub mod process;
+pub mod ssh;
 pub mod survivors;
 
 pub use cancel::Cancel;

@@ -9,10 +9,10 @@ mod child;
 mod crowd;
 mod environment;
 mod grant;
-mod output;
+pub(crate) mod output;
 mod roots;
 mod shepherd;
-mod supervise;
+pub(crate) mod supervise;
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use stagewright_shepherd::protocol::Request;
 use crate::{Cancel, Failure, FailureKind, Place, harden};
 
 /// How long a process has between TERM and KILL.
-const GRACE: Duration = Duration::from_secs(2);
+pub(crate) const GRACE: Duration = Duration::from_secs(2);
 /// The longest input that a command is given, in bytes.
 const MAX_STDIN: usize = 16 << 20;
 
@@ -131,7 +131,7 @@ impl Process {
             isolation,
             run: place.run,
         };
-        let logs = output::LogFiles::create(&place.logs, number);
+        let logs = output::LogFiles::create(&place.logs, "", number);
         Ok(supervise::supervise(flock, facts, limits, logs, cancel.clone(), permit))
     }
 

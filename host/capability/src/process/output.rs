@@ -13,16 +13,18 @@ use super::child::{Chunk, StreamEnd};
 const WINDOW: usize = 256 << 10;
 
 /// The log files of one command. A log that can't be written does not stop the command.
-pub(super) struct LogFiles {
-    pub(super) stdout: Option<File>,
-    pub(super) stderr: Option<File>,
+pub(crate) struct LogFiles {
+    pub(crate) stdout: Option<File>,
+    pub(crate) stderr: Option<File>,
 }
 
 impl LogFiles {
-    /// `stdout.log` and `stderr.log` for the first command of a run, `stdout-2.log` … for the others.
-    pub(super) fn create(folder: &Path, number: u32) -> Self {
+    /// `stdout.log` and `stderr.log` for the first command of a run, `stdout-2.log` … for the others. `before` is what
+    /// the names of commands of another kind begin with.
+    pub(crate) fn create(folder: &Path, before: &str, number: u32) -> Self {
         let create = |stream: &str| {
-            let name = if number == 1 { format!("{stream}.log") } else { format!("{stream}-{number}.log") };
+            let count = if number == 1 { String::new() } else { format!("-{number}") };
+            let name = format!("{before}{stream}{count}.log");
             File::options().write(true).create_new(true).open(folder.join(name)).ok()
         };
         Self { stdout: create("stdout"), stderr: create("stderr") }
@@ -30,7 +32,7 @@ impl LogFiles {
 }
 
 /// One stream.
-pub(super) struct Stream {
+pub(crate) struct Stream {
     log: Option<File>,
     log_left: u64,
     tail: VecDeque<u8>,
@@ -42,7 +44,7 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(log: Option<File>, log_bytes: u64, tail_limit: usize) -> Self {
+    pub(crate) fn new(log: Option<File>, log_bytes: u64, tail_limit: usize) -> Self {
         Self {
             log,
             log_left: log_bytes,
@@ -56,7 +58,7 @@ impl Stream {
     }
 
     /// Takes what the command has printed.
-    pub(super) fn take(&mut self, bytes: &[u8]) {
+    pub(crate) fn take(&mut self, bytes: &[u8]) {
         self.total += bytes.len() as u64;
         self.hash.update(bytes);
         let logged = bytes.len().min(usize::try_from(self.log_left).unwrap_or(usize::MAX));
@@ -73,12 +75,12 @@ impl Stream {
     }
 
     /// How many bytes there were.
-    pub(super) fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.total
     }
 
     /// The next bytes for a reader, at most `max`; `None` if it has seen all.
-    pub(super) fn next(&mut self, max: usize) -> Option<Chunk> {
+    pub(crate) fn next(&mut self, max: usize) -> Option<Chunk> {
         if self.window.is_empty() || max == 0 {
             return None;
         }
@@ -87,14 +89,14 @@ impl Stream {
     }
 
     /// What is known of it at its end.
-    pub(super) fn end(&self) -> StreamEnd {
+    pub(crate) fn end(&self) -> StreamEnd {
         let sha256 = self.hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         StreamEnd { tail: self.tail.iter().copied().collect(), total: self.total, sha256 }
     }
 }
 
 /// Adds `bytes` and keeps the last `limit`; gives how many older ones went.
-fn keep_last(kept: &mut VecDeque<u8>, bytes: &[u8], limit: usize) -> u64 {
+pub(crate) fn keep_last(kept: &mut VecDeque<u8>, bytes: &[u8], limit: usize) -> u64 {
     let fresh = &bytes[bytes.len().saturating_sub(limit)..];
     let over = (kept.len() + fresh.len()).saturating_sub(limit);
     kept.drain(..over);
@@ -121,7 +123,7 @@ mod tests {
     #[test]
     fn the_log_stops_at_its_limit_and_the_rest_is_counted() {
         let folder = tempfile::tempdir().unwrap();
-        let logs = LogFiles::create(folder.path(), 1);
+        let logs = LogFiles::create(folder.path(), "", 1);
         let mut stream = Stream::new(logs.stdout, 5, 2);
         stream.take(b"abc");
         stream.take(b"defgh");

@@ -27,11 +27,11 @@ pub struct Shepherd {
 #[derive(Debug)]
 pub struct Flock {
     /// The shepherd's own process. Its exit says nothing; what counts are its words.
-    pub(super) process: Child,
+    pub(crate) process: Child,
     /// What the command prints.
-    pub(super) stdout: Option<Receiver>,
+    pub(crate) stdout: Option<Receiver>,
     /// What the command prints as errors.
-    pub(super) stderr: Option<Receiver>,
+    pub(crate) stderr: Option<Receiver>,
     words: BufReader<OwnedReadHalf>,
     orders: OwnedWriteHalf,
 }
@@ -93,13 +93,13 @@ impl Flock {
     }
 
     /// Asks for the end of the command: TERM, then KILL.
-    pub(super) async fn terminate(&mut self) {
+    pub(crate) async fn terminate(&mut self) {
         // A shepherd that does not listen any more is at the end, or dead; its words will tell.
         let _ = self.orders.write_all(&[TERMINATE]).await;
     }
 
     /// Asks for the end of the command at once: KILL. Its words are still heard.
-    pub(super) async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         let _ = self.orders.shutdown().await;
     }
 }

@@ -25,10 +25,10 @@ use crate::{Cancel, Failure, FailureKind, survivors};
 
 /// How long output is still read after the tree is gone. Only something outside of the tree could hold the
 /// pipe that long.
-const DRAIN: Duration = Duration::from_millis(500);
+pub(crate) const DRAIN: Duration = Duration::from_millis(500);
 /// How long the shepherd may take to end everything: the grace period, its own patience with what can't be
 /// ended at once (10 s), and a second.
-const UNHEARD: Duration = GRACE.saturating_add(Duration::from_secs(11));
+pub(crate) const UNHEARD: Duration = GRACE.saturating_add(Duration::from_secs(11));
 /// How much is read at once, in bytes: what a pipe holds.
 const READ: usize = 64 << 10;
 
@@ -51,7 +51,7 @@ pub(super) struct Facts {
 }
 
 /// Waits for the shepherd's first word; gives what confines the command.
-pub(super) async fn await_start(
+pub(crate) async fn await_start(
     flock: &mut Flock,
     confinement: Confinement,
     run: RunId,
@@ -181,7 +181,7 @@ async fn too_many(crowd: Option<&Watched>) {
 }
 
 /// Waits until there is something to read; for ever if the stream has ended.
-async fn readable(pipe: Option<&Receiver>) {
+pub(crate) async fn readable(pipe: Option<&Receiver>) {
     match pipe {
         // An error shows again when it is read.
         Some(pipe) => drop(pipe.readable().await),
@@ -189,18 +189,23 @@ async fn readable(pipe: Option<&Receiver>) {
     }
 }
 
-/// Reads once. No memory is held for a command that prints nothing.
-fn take(pipe: &mut Option<Receiver>, shared: &Shared, stream: impl Fn(&mut State) -> &mut Stream) {
+/// Reads once and hands on what was there; `pipe` is none after its end. No memory is held for a command that prints
+/// nothing.
+pub(crate) fn read_once(pipe: &mut Option<Receiver>, took: impl FnOnce(&[u8])) {
     let Some(open) = pipe else { return };
     let mut buffer = [0; READ];
     match open.try_read(&mut buffer) {
-        Ok(read @ 1..) => {
-            stream(&mut shared.state()).take(&buffer[..read]);
-            shared.tell();
-        }
+        Ok(read @ 1..) => took(&buffer[..read]),
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
         Ok(0) | Err(_) => *pipe = None,
     }
+}
+
+fn take(pipe: &mut Option<Receiver>, shared: &Shared, stream: impl Fn(&mut State) -> &mut Stream) {
+    read_once(pipe, |bytes| {
+        stream(&mut shared.state()).take(bytes);
+        shared.tell();
+    });
 }
 
 async fn drain(mut stdout: Option<Receiver>, mut stderr: Option<Receiver>, shared: &Shared) {
@@ -218,7 +223,7 @@ async fn drain(mut stdout: Option<Receiver>, mut stderr: Option<Receiver>, share
 }
 
 /// The shepherd was killed: whatever it leaves is ended here. It is never known how the command ended.
-async fn after_the_shepherds_death(run: RunId) -> String {
+pub(crate) async fn after_the_shepherds_death(run: RunId) -> String {
     let left = tokio::task::spawn_blocking(move || survivors::end(run)).await.unwrap_or(1);
     match left {
         0 => "the shepherd was killed; everything of the run has been ended".to_owned(),

@@ -1,0 +1,241 @@
+//! How a remote command ended, and how that is told from what was seen.
+
+use std::time::Duration;
+
+use stagewright_shepherd::protocol::Ending;
+
+use super::classify::{classify, told};
+use super::marks::{Level, Word};
+use crate::process::StreamEnd;
+use crate::{Failure, FailureKind};
+
+/// What is known of the remote process tree after its end was not seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RemoteState {
+    /// It is gone.
+    Ended,
+    /// It still runs, and could not be ended.
+    Running,
+    /// The target could not be asked.
+    Unknown,
+}
+
+/// How a remote command ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It ran to its end, with this code.
+    Exited(i32),
+    /// The enclosure ended with this code, and the command never began in it.
+    NotEntered(i32),
+    /// Nothing began on the target.
+    NotStarted(Failure),
+    /// It began, and its end was not seen.
+    Interrupted(Failure, RemoteState),
+    /// Its time was over, and the host ended it.
+    TimedOut(RemoteState),
+    /// The run was to end, and the host ended it.
+    Cancelled(RemoteState),
+}
+
+impl Exit {
+    /// As it stands in the ledger.
+    pub fn tell(&self) -> String {
+        let state = |state: &RemoteState| match state {
+            RemoteState::Ended => "remote-ended",
+            RemoteState::Running => "remote-running",
+            RemoteState::Unknown => "remote-unknown",
+        };
+        match self {
+            Self::Exited(code) => format!("code {code}"),
+            Self::NotEntered(code) => format!("not-entered {code}"),
+            Self::NotStarted(failure) => format!("not-started {}", failure.code),
+            Self::Interrupted(failure, left) => format!("interrupted {} {}", failure.code, state(left)),
+            Self::TimedOut(left) => format!("timed-out {}", state(left)),
+            Self::Cancelled(left) => format!("cancelled {}", state(left)),
+        }
+    }
+}
+
+/// A remote command that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completed {
+    /// How.
+    pub exit: Exit,
+    /// Its standard output.
+    pub stdout: StreamEnd,
+    /// Its standard error; where it never began, that of the enclosure or of the client.
+    pub stderr: StreamEnd,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// Why the host ended the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Because {
+    TimedOut,
+    Cancelled,
+    Output,
+}
+
+/// The marks of one level that were seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) begun: bool,
+    /// It did not begin, and said why.
+    pub(super) not: Option<Word>,
+    /// What stands at the end.
+    pub(super) end: Option<Word>,
+}
+
+impl Seen {
+    /// Takes a mark. The first of a kind stands.
+    pub(super) fn take(&mut self, word: Word) {
+        match word {
+            Word::Begin => self.begun = true,
+            Word::Busy | Word::Refused(_) => self.not = self.not.take().or(Some(word)),
+            Word::End(_) | Word::Stopped | Word::Ended | Word::Running => {
+                self.end = self.end.take().or(Some(word));
+            }
+        }
+    }
+}
+
+/// All that is known when the connection has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) outer: Seen,
+    /// None where there is no enclosure.
+    pub(super) inner: Option<Seen>,
+    pub(super) because: Option<Because>,
+    /// How the client ended; none if that is not known.
+    pub(super) client: Option<Ending>,
+}
+
+impl Known {
+    /// The marks that stand next to the command.
+    pub(super) fn innermost(&mut self) -> &mut Seen {
+        self.inner.as_mut().unwrap_or(&mut self.outer)
+    }
+
+    pub(super) fn level(&mut self, level: Level) -> Option<&mut Seen> {
+        match level {
+            Level::Outer => Some(&mut self.outer),
+            Level::Inner => self.inner.as_mut(),
+        }
+    }
+}
+
+/// What follows from it.
+pub(super) enum Verdict {
+    /// It is decided.
+    Told(Exit),
+    /// The remote end has to be seen to; its state belongs to the exit.
+    After(Box<dyn FnOnce(RemoteState) -> Exit + Send>),
+}
+
+/// Decides. `stderr` is what was printed before the command began, if it did not.
+pub(super) fn decide(target: &str, mut known: Known, stderr: &[u8]) -> Verdict {
+    use Verdict::{After, Told};
+    let innermost = known.innermost().clone();
+    if let Some(Because::Cancelled) = known.because {
+        return After(Box::new(Exit::Cancelled));
+    }
+    if let (None, Some(Word::End(code))) = (known.because, &innermost.end) {
+        return Told(Exit::Exited(*code));
+    }
+    match known.because {
+        Some(Because::Output) => {
+            let message = "the command printed more than the grant allows, and was ended";
+            let failure = Failure::new(FailureKind::Limit, "output-limit", message);
+            return After(Box::new(|state| Exit::Interrupted(failure, state)));
+        }
+        Some(_) if innermost.begun => return After(Box::new(Exit::TimedOut)),
+        Some(_) => {
+            let what =
+                format!("on the target `{target}` the command did not begin in time; look at its load");
+            let failure = told(FailureKind::Transient, "ssh-timed-out", &what, stderr);
+            // It is on its way, perhaps: only what was ended for certain never started.
+            return After(Box::new(move |state| match state {
+                RemoteState::Ended => Exit::NotStarted(failure),
+                left => Exit::Interrupted(failure, left),
+            }));
+        }
+        None => {}
+    }
+    let stopped = known.outer.end == Some(Word::Stopped) || innermost.end == Some(Word::Stopped);
+    if stopped && innermost.begun {
+        return After(Box::new(Exit::TimedOut));
+    }
+    if let Some(not) = innermost.not.or(known.outer.not) {
+        return Told(Exit::NotStarted(did_not_begin(target, &not)));
+    }
+    if !known.outer.begun {
+        return Told(Exit::NotStarted(never_there(target, known.client, stderr)));
+    }
+    let failure = match (known.outer.end, innermost.begun) {
+        (Some(Word::End(code)), false) => return Told(Exit::NotEntered(code)),
+        (Some(Word::End(code)), true) => {
+            let what = format!(
+                "on the target `{target}` the enclosure ended (code {code}) while the command ran in it; see whether \
+                 it was stopped or killed"
+            );
+            Failure::new(FailureKind::Transient, "enclosure-ended", what)
+        }
+        _ => {
+            let what = format!(
+                "the connection to the target `{target}` was lost while the command ran; see that host and network \
+                 are up"
+            );
+            told(FailureKind::Transient, "connection-lost", &what, stderr)
+        }
+    };
+    After(Box::new(|state| Exit::Interrupted(failure, state)))
+}
+
+fn did_not_begin(target: &str, not: &Word) -> Failure {
+    let (kind, code, what) = match not {
+        Word::Refused(reason) if reason == "folder" => (
+            FailureKind::Permanent,
+            "remote-folder",
+            "has no folder for the record of the command: let its user write to /tmp, /dev/shm or /var/tmp"
+                .to_owned(),
+        ),
+        Word::Refused(reason) if reason == "proc" => (
+            FailureKind::Permanent,
+            "remote-proc",
+            "has no /proc, by which processes are found; it must be Linux with /proc mounted".to_owned(),
+        ),
+        Word::Refused(reason) => {
+            let tool = reason.strip_prefix("tool ").unwrap_or(reason);
+            (FailureKind::Permanent, "remote-tool-missing", format!("lacks `{tool}`; install it there"))
+        }
+        _ => (
+            FailureKind::Transient,
+            "remote-busy",
+            "still runs what an earlier run of this job left, and it can't be ended; see to it there"
+                .to_owned(),
+        ),
+    };
+    Failure::new(kind, code, format!("the target `{target}` {what}"))
+}
+
+fn never_there(target: &str, client: Option<Ending>, stderr: &[u8]) -> Failure {
+    match client {
+        Some(Ending::Code(255)) => classify(target, stderr),
+        Some(Ending::Code(code)) => {
+            let what = format!(
+                "the target `{target}` was reached, and no POSIX shell answered (code {code}); see that the user's login \
+                 shell runs commands, and that no forced command stands in its place"
+            );
+            told(FailureKind::Permanent, "remote-shell", &what, stderr)
+        }
+        Some(Ending::Signal(signal)) => {
+            let what = format!("the ssh client for the target `{target}` was ended by signal {signal}");
+            told(FailureKind::Transient, "ssh-failed", &what, stderr)
+        }
+        None => {
+            let what = format!("how the ssh client for the target `{target}` ended is not known");
+            told(FailureKind::Transient, "ssh-failed", &what, stderr)
+        }
+    }
+}
