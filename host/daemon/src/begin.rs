@@ -87,7 +87,7 @@ pub(crate) async fn begin(
     if known {
         return Ok(Begun { task, new: false });
     }
-    let observed = ObserveHead { task: key.clone(), head: head.clone(), now };
+    let observed = ObserveHead { task: key.clone(), head: head.clone(), changed_reports: Vec::new(), now };
     let task = store.observe_head(observed).await.map_err(refused)?;
     let job = NewJob { id: JobId::new(clock::new_id()), task: key.clone(), stage, commit: head, now };
     match store.enqueue(job).await {

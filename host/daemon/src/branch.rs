@@ -1,5 +1,7 @@
 //! A task's branch in the host's copy, compared with what was examined (E5).
 //!
+//! What a run has made is the same code as what it began with until it is put onto the branch: it is on its way.
+//!
 //! One answer for all who ask: whoever begins a run, leads a task back after a push, or acts by the branch. A commit is *the
 //! same code* as another if it differs in nothing but reports of the tasks that stand on the branch.
 //!
@@ -116,7 +118,15 @@ impl Worker {
         }
         // Read only where it matters: a thousand tasks can stand on one branch.
         let items = self.work_items_on(task).await?;
-        Ok(bare.only_artifacts_between(commit, head, &items).await?)
+        if bare.only_artifacts_between(commit, head, &items).await? {
+            return Ok(true);
+        }
+        // What a run has made and nobody has put onto the branch yet: the branch is where the run began.
+        match bare.base_of_work(commit).await? {
+            Some(base) if base == *head => Ok(true),
+            Some(base) => Ok(bare.only_artifacts_between(&base, head, &items).await?),
+            None => Ok(false),
+        }
     }
 
     /// The work items whose tasks stand on the task's branch, its own among them.

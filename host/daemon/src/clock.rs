@@ -10,6 +10,12 @@ pub fn now() -> Timestamp {
     Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
 }
 
+/// The beginning of a time's day, in UTC.
+pub fn day_of(time: Timestamp) -> Timestamp {
+    const DAY: i64 = 86_400_000;
+    Timestamp::from_millis(time.as_millis() - time.as_millis().rem_euclid(DAY))
+}
+
 /// A new id, unique and roughly ordered by time.
 pub fn new_id() -> uuid::Uuid {
     uuid::Uuid::now_v7()

@@ -44,5 +44,7 @@ pub fn granted(config: &Config, producer: &ProducerName, repo: &RepoName) -> BTr
     let process = config.programs(producer, repo).map(|_| Capability::Process);
     let files = config.files_granted(producer).then_some(Capability::Files);
     let probe = config.endpoints(producer).map(|_| Capability::Probe);
-    [process, files, probe].into_iter().flatten().collect()
+    let ssh = config.targets(producer, repo).map(|_| Capability::Ssh);
+    let llm = config.roles_of(producer).map(|_| Capability::Llm);
+    [process, files, probe, ssh, llm].into_iter().flatten().collect()
 }

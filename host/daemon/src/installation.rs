@@ -91,6 +91,11 @@ impl Installation {
         if path.is_file() { Ok(path) } else { Err(Error::Missing { what: "the shepherd", path }) }
     }
 
+    /// The prompt of a role that came with this program. It may be changed in place.
+    pub fn prompt(&self, role: &str) -> PathBuf {
+        self.folder.join("components/prompts").join(format!("{role}.md"))
+    }
+
     /// Every built-in component by name.
     pub fn builtins(&self) -> Result<BTreeMap<String, Builtin>, Error> {
         let folder = self.folder.join("components");

@@ -181,14 +181,22 @@ fn doctor_tells_a_store_that_is_none() {
 }
 
 #[test]
-fn plugin_list_tells_what_the_test_runner_imports_and_is_granted() {
+fn plugin_list_tells_what_each_built_in_producer_imports_and_that_it_is_granted() {
     let user = User::new();
     let listed = user.call(&["plugin", "list", "--json"]).ended(0).json();
-    let producer = &listed["producers"][0];
-    assert_eq!(producer["name"], "test-runner");
-    let names = |key: &str| -> Vec<String> { serde_json::from_value(producer[key].clone()).unwrap() };
-    assert!(names("imports").contains(&"process".to_owned()), "{listed:#}");
-    assert!(names("imports").iter().all(|import| names("granted").contains(import)), "{listed:#}");
+    let imports = ["files, llm", "process, ssh, files", "process, files, probe"];
+    let names = ["llm-fallback", "staging-runner", "test-runner"];
+    assert_eq!(listed["producers"].as_array().unwrap().len(), names.len(), "{listed:#}");
+    for (producer, (name, imports)) in
+        listed["producers"].as_array().unwrap().iter().zip(names.iter().zip(imports))
+    {
+        let told = |key: &str| -> Vec<String> { serde_json::from_value(producer[key].clone()).unwrap() };
+        assert_eq!(
+            (producer["name"].as_str().unwrap(), told("imports").join(", ").as_str()),
+            (*name, imports)
+        );
+        assert!(told("imports").iter().all(|import| told("granted").contains(import)), "{listed:#}");
+    }
     assert!(!user.state().exists());
 }
 

@@ -74,16 +74,6 @@ pub enum LoadError {
         /// Why not, and the way out.
         reason: &'static str,
     },
-    /// It imports a capability that this version of the host has no grant for.
-    #[error(
-        "the producer `{producer}` imports `{capability}`, which this version of stagewright can't grant"
-    )]
-    NotServed {
-        /// The producer's name.
-        producer: String,
-        /// The capability.
-        capability: Capability,
-    },
     /// It imports a capability that is not granted to it.
     #[error(
         "the producer `{producer}` imports `{capability}`, which is not granted to it; to allow it, set \
@@ -106,7 +96,7 @@ impl LoadError {
             Self::PinMismatch { .. } => "component-changed",
             Self::NotAProducer { .. } | Self::Compiler(_) => "component-not-loadable",
             Self::UnknownImport { .. } => "component-import-unknown",
-            Self::NotServed { .. } | Self::NotGranted { .. } => "capability-not-granted",
+            Self::NotGranted { .. } => "capability-not-granted",
         }
     }
 }

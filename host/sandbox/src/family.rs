@@ -95,11 +95,15 @@ impl Family {
 
 /// An end is on the ledger once, by whoever hears of it first.
 pub(crate) fn record(seam: &mut Seam, running: &Running, done: &Completed) {
-    let stream = |end: &StreamEnd| Stream { bytes: end.total, sha256: end.sha256.clone() };
-    if running.inner.on_ledger.swap(true, Relaxed) {
-        return;
+    if !running.inner.on_ledger.swap(true, Relaxed) {
+        seam.record(running.inner.begun, command(done));
     }
-    let act = Act::Command {
+}
+
+/// A command that has ended, as it stands on the ledger.
+pub(crate) fn command(done: &Completed) -> Act {
+    let stream = |end: &StreamEnd| Stream { bytes: end.total, sha256: end.sha256.clone() };
+    Act::Command {
         program: done.program.clone(),
         path: done.path.display().to_string(),
         args: done.args.clone(),
@@ -107,8 +111,7 @@ pub(crate) fn record(seam: &mut Seam, running: &Running, done: &Completed) {
         stdout: stream(&done.stdout),
         stderr: stream(&done.stderr),
         isolation: done.isolation.clone(),
-    };
-    seam.record(running.inner.begun, act);
+    }
 }
 
 fn record_lost(seam: &mut Seam, running: &Running) {

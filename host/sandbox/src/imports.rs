@@ -53,11 +53,6 @@ impl Capability {
             Self::Llm => "grants.llm.roles",
         }
     }
-
-    /// Whether this version of the host can grant it at all.
-    pub const fn is_served(self) -> bool {
-        matches!(self, Self::Process | Self::Files | Self::Probe)
-    }
 }
 
 impl fmt::Display for Capability {

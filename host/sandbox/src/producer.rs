@@ -180,20 +180,15 @@ impl Producer {
     /// Refuses a component that imports more than is granted. What is granted and not imported does no harm.
     ///
     /// # Errors
-    /// The first import that nobody gets, that this version can't grant, or that is not granted, with the
-    /// configuration key that would grant it.
+    /// The first import that nobody gets, or that is not granted, with the configuration key that would grant it.
     pub fn check(&self, granted: &BTreeSet<Capability>) -> Result<(), LoadError> {
         let Imports { capabilities, unknown, wasi: _ } = self.imports();
         if let Some(import) = unknown.first() {
             let (path, reason) = (self.loaded.path.clone(), why_unknown(import));
             return Err(LoadError::UnknownImport { path, import: import.clone(), reason });
         }
-        let producer = || self.name.clone();
-        if let Some(&capability) = capabilities.iter().find(|capability| !capability.is_served()) {
-            return Err(LoadError::NotServed { producer: producer(), capability });
-        }
         match capabilities.difference(granted).next() {
-            Some(&capability) => Err(LoadError::NotGranted { producer: producer(), capability }),
+            Some(&capability) => Err(LoadError::NotGranted { producer: self.name.clone(), capability }),
             None => Ok(()),
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use stagewright_capability::{Cancel, files::Files, probe::Probe, process::Process};
+use stagewright_capability::{Cancel, files::Files, llm::Llm, probe::Probe, process::Process, ssh::Ssh};
 use stagewright_engine::ledger::Ledger;
 use stagewright_engine::outcome::{Cause, Fault, Outcome};
 use wasmtime::component::ResourceTable;
@@ -35,6 +35,10 @@ pub struct Capabilities {
     pub files: Option<Files>,
     /// HTTP probes.
     pub probe: Option<Probe>,
+    /// Commands on remote hosts.
+    pub ssh: Option<Ssh>,
+    /// Language models.
+    pub llm: Option<Llm>,
 }
 
 impl Capabilities {
@@ -43,7 +47,9 @@ impl Capabilities {
         let process = self.process.is_some().then_some(Capability::Process);
         let files = self.files.is_some().then_some(Capability::Files);
         let probe = self.probe.is_some().then_some(Capability::Probe);
-        [process, files, probe].into_iter().flatten().collect()
+        let ssh = self.ssh.is_some().then_some(Capability::Ssh);
+        let llm = self.llm.is_some().then_some(Capability::Llm);
+        [process, files, probe, ssh, llm].into_iter().flatten().collect()
     }
 }
 

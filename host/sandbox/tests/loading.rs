@@ -108,11 +108,14 @@ async fn a_run_without_the_capabilities_that_are_imported_is_held_and_nothing_is
 }
 
 #[test]
-fn a_capability_that_this_version_can_not_grant_is_refused_though_it_were_granted() {
+fn the_way_to_a_model_is_refused_without_its_grant_and_open_with_it() {
     let own = Own::new();
     let producer = own.sandbox().load("evil", &guest("asks-for-a-model"), None).unwrap();
-    let error = producer.check(&Capability::ALL.into()).unwrap_err();
-    assert!(matches!(error, LoadError::NotServed { capability: Capability::Llm, .. }), "{error}");
+    let others = Capability::ALL.into_iter().filter(|capability| *capability != Capability::Llm);
+    let error = producer.check(&others.collect()).unwrap_err();
+    assert!(matches!(error, LoadError::NotGranted { capability: Capability::Llm, .. }), "{error}");
+    assert!(error.to_string().contains("producers.evil.grants.llm.roles"), "{error}");
+    producer.check(&Capability::ALL.into()).unwrap();
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod command;
 mod components;
 mod demo;
 mod error;
+mod full_demo;
 mod layers;
 mod place;
 mod setup;
@@ -57,7 +58,11 @@ enum Task {
         release: bool,
     },
     /// Show the main job on a small project: a suite that passes, and one that fails
-    Demo,
+    Demo {
+        /// The whole pipeline: agents (a script), an sshd on loopback, and a container where an engine runs
+        #[arg(long)]
+        full: bool,
+    },
     /// Check form, layers, lints and documentation, and run every test
     Test {
         /// Leave out the end-to-end tests, the lints and the documentation
@@ -113,7 +118,8 @@ fn perform(task: Task) -> Result<(), Error> {
             setup::run(&workspace)?;
             build::run(&workspace, Profile::of(release))
         }
-        Task::Demo => demo::run(&workspace),
+        Task::Demo { full: false } => demo::run(&workspace),
+        Task::Demo { full: true } => full_demo::run(&workspace),
         Task::Test { quick, filter } => test::run(&workspace, &Selection { quick, filter }),
         Task::Bench { names } => bench::run(&workspace, &names),
         Task::Soak { kills, seed } => soak::run(&workspace, kills, seed),

@@ -199,13 +199,10 @@ impl Drop for Container {
 
 /// Lays the programs under test, and what lies beside them, into `out`.
 fn programs_under_test(out: &Path) {
-    fs::create_dir_all(out.join("components")).unwrap();
+    fs::create_dir_all(out).unwrap();
     fs::copy(stagewright(), out.join("stagewright")).unwrap();
     fs::copy(shepherd(), out.join("stagewright-shepherd")).unwrap();
-    for entry in fs::read_dir(build_folder().join("components")).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), out.join("components").join(entry.file_name())).unwrap();
-    }
+    done(Command::new("cp").arg("--recursive").arg(build_folder().join("components")).arg(out));
 }
 
 /// Makes an image of a folder.

@@ -11,11 +11,14 @@ mod namespace;
 mod repo;
 mod slow_suite;
 
+pub mod agent;
+pub mod busybox;
 pub mod container;
 pub mod http;
 pub mod instances;
 pub mod processes;
 pub mod snapshot;
+pub mod sshd;
 
 pub use daemon::Daemon;
 pub use host::{Host, Ran};

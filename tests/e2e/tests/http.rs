@@ -43,7 +43,7 @@ fn every_part_is_shown_without_a_token_on_loopback() {
     daemon.hear_end("A-1", "deploy-staging");
     let queue = daemon.get("/queue?limit=10").good();
     assert_eq!((&queue["tasks"]["held"], &queue["counts"]["held"]), (&1.into(), &1.into()), "{queue}");
-    assert_eq!(queue["jobs"][0]["fault"]["code"], "component-missing");
+    assert_eq!(queue["jobs"][0]["fault"]["code"], "target-not-granted");
     assert_eq!(queue["test_runner"]["state"], "on");
     assert_eq!(queue["staging_runner"]["state"], "not-configured");
     assert_eq!(queue["staging_runner"]["preflight"]["state"], "not-configured");
@@ -65,7 +65,7 @@ fn every_part_is_shown_without_a_token_on_loopback() {
     for line in [
         "stagewright_tasks{state=\"held\"} 1",
         "stagewright_jobs{state=\"held\"} 1",
-        "stagewright_holds{fault=\"component-missing\"} 1",
+        "stagewright_holds{fault=\"target-not-granted\"} 1",
         "stagewright_stage_writes_total 1",
         "stagewright_leases 0",
     ] {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use stagewright_e2e::{Daemon, Host, Repo, SlowSuite, processes};
 
 #[test]
-fn a_task_that_is_added_is_tested_and_goes_on_until_a_producer_is_missing() {
+fn a_task_that_is_added_is_tested_and_goes_on_until_there_is_no_staging() {
     let repo = Repo::passing_with(&[]);
     let host = Host::new();
     let daemon = Daemon::start(&host, &[]);
@@ -16,9 +16,12 @@ fn a_task_that_is_added_is_tested_and_goes_on_until_a_producer_is_missing() {
     assert_eq!(tested["judgement"], "pass", "{tested}");
     assert!(std::path::Path::new(tested["artifact"].as_str().unwrap()).exists());
     assert_eq!(daemon.hear_transition("A-1", "testing")["to_stage"], "deploy-staging");
-    // This version has no staging-runner: the task waits for a person, and says for what.
+    // Nobody has configured a staging host: the task waits for a person, and says for what.
     let staged = daemon.hear_end("A-1", "deploy-staging");
-    assert_eq!((&staged["outcome"], &staged["fault"]["code"]), (&"held".into(), &"component-missing".into()));
+    assert_eq!(
+        (&staged["outcome"], &staged["fault"]["code"]),
+        (&"held".into(), &"target-not-granted".into())
+    );
     daemon.stop();
     assert_eq!(host.task("A-1")["state"], "held");
 }

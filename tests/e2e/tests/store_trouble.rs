@@ -147,7 +147,7 @@ fn a_full_disk_loses_nothing_and_the_task_goes_on_when_there_is_room_again() {
     // The hold that was refused left nothing: the task is taken on, to where a producer is missing.
     processes::wait_for(LIMIT, "the next stage to be tried", || {
         let hold = &host.task("A-1")["hold"];
-        hold["stage"] == "deploy-staging" && hold["fault"]["code"] == "component-missing"
+        hold["stage"] == "deploy-staging" && hold["fault"]["code"] == "target-not-granted"
     });
     daemon.stop();
 }

@@ -7,6 +7,7 @@
 //! reconciler   compares tasks with their branches, and queues what is missing
 //! reaper       takes over from the dead, and from whoever is at it for too long
 //! orphans      clears away ended processes that were left to the daemon
+//! preflight    looks once at the channel to staging, for people
 //! ```
 //!
 //! No actor trusts another, or its own memory: what is true is read from the store, and what was read is compared again by
@@ -15,6 +16,7 @@
 pub mod finalizer;
 pub mod orphans;
 pub mod pool;
+pub mod preflight;
 pub mod reaper;
 pub mod reconciler;
 

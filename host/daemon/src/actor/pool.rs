@@ -67,6 +67,7 @@ impl Pool {
             while stop.phase() == Phase::Running {
                 let Some((claimed, producer)) = pool.claim().await else { break };
                 let (cancel, pool, stop) = (Cancel::new(), Arc::clone(&pool), stop.clone());
+                let ended = cancel.clone();
                 let run = worker::run_of(&claimed);
                 cancels.insert(run, cancel.clone());
                 running.spawn(async move {
@@ -79,6 +80,9 @@ impl Pool {
                         Ok(worked) if worked.finished => pool.finished.notify_one(),
                         Ok(worked) if worked.judgement().is_some() => {}
                         _ => pool.look.notify_one(),
+                    }
+                    if let Ok(worked) = &worked {
+                        pool.worker.comment(&claimed, &producer, worked, ended).await;
                     }
                     run
                 });

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stagewright_engine::identity::JobId;
-use stagewright_engine::name::{BranchName, CommitId};
+use stagewright_engine::name::{BranchName, CommitId, StageName};
 use stagewright_engine::outcome::Fault;
 use stagewright_engine::task::{Hold, Task};
 use stagewright_engine::transition::{AfterPush, after_push};
+use stagewright_repository::artifact::sha256;
 use stagewright_repository::{Bare, Repositories};
+use stagewright_store::request::artifact::MAX_BYTES;
 use stagewright_store::request::conclusion::{Attempts, Becomes, ConcludeRefused, StageChange};
 use stagewright_store::request::job::{EnqueueRefused, NewJob};
 use stagewright_store::request::repo::Repo;
@@ -114,7 +116,9 @@ impl Reconciler {
         let task = match &task.head {
             Some(known) if *known == head => task,
             _ => {
-                let observed = ObserveHead { task: key.clone(), head: head.clone(), now: clock::now() };
+                let changed_reports = self.changed_reports(bare, &task, &head).await?;
+                let observed =
+                    ObserveHead { task: key.clone(), head: head.clone(), changed_reports, now: clock::now() };
                 match store.observe_head(observed).await {
                     Ok(task) => task,
                     Err(TaskRefused::Store(error)) => return Err(error.into()),
@@ -143,6 +147,42 @@ impl Reconciler {
             }
             AfterPush::Nothing => Ok(()),
         }
+    }
+
+    /// The stages whose report on the branch is not the one that its gate has read (A2). Their verdicts stand: the store has
+    /// what was read.
+    async fn changed_reports(
+        &self,
+        bare: &Bare,
+        task: &Task,
+        head: &CommitId,
+    ) -> Result<Vec<StageName>, branch::Error> {
+        let Some(known) = &task.head else { return Ok(Vec::new()) };
+        let mut changed = Vec::new();
+        let paths = match bare.changed_paths(known, head).await {
+            Ok(paths) => paths,
+            // The old head may be gone for good.
+            Err(error) => {
+                tracing::debug!(task = %task.key, %error, "what a push has changed can't be told");
+                return Ok(changed);
+            }
+        };
+        for (stage, verdict) in &task.verdicts {
+            let Some(stored) = self.worker.store.artifact(&task.key, stage).await? else { continue };
+            if !paths.iter().any(|path| path == stored.artifact.path.as_bytes()) {
+                continue;
+            }
+            let there = bare.read_file(head, &stored.artifact.path, MAX_BYTES as u64).await?;
+            let same = there.is_some_and(|bytes| sha256(&bytes) == verdict.artifact_sha256);
+            if !same {
+                tracing::warn!(
+                    task = %task.key, stage = %stage, path = stored.artifact.path,
+                    "a report on the branch is not the one that its gate has read; the verdict stands"
+                );
+                changed.push(stage.clone());
+            }
+        }
+        Ok(changed)
     }
 
     /// Nobody can go on with the task until a person has looked.
@@ -178,8 +218,8 @@ impl Reconciler {
     async fn write(
         &self,
         task: &Task,
-        expected: stagewright_engine::name::StageName,
-        to: stagewright_engine::name::StageName,
+        expected: StageName,
+        to: StageName,
         reason: String,
         head: CommitId,
     ) -> Result<(), branch::Error> {
@@ -206,7 +246,7 @@ impl Reconciler {
     }
 }
 
-fn new_job(task: &Task, stage: stagewright_engine::name::StageName, commit: CommitId) -> NewJob {
+fn new_job(task: &Task, stage: StageName, commit: CommitId) -> NewJob {
     NewJob { id: JobId::new(clock::new_id()), task: task.key.clone(), stage, commit, now: clock::now() }
 }
 

@@ -3,6 +3,7 @@
 //! It starts the programs, opens the store and loads the components, as a run would do it. It mends nothing, and it
 //! leaves nothing behind but what any start of the program makes in an existing state folder.
 
+mod channels;
 mod finding;
 mod machine;
 mod parts;
@@ -55,6 +56,7 @@ pub(crate) async fn doctor(global: &Global, args: &DoctorArgs) -> Result<Exit, F
             findings.add(Finding::defect("installation", error.to_string(), "install the program anew"))
         }
     }
+    findings.extend(channels::models(&config).await);
     for producer in config.producers.keys() {
         findings.extend(suite::granted(&config, producer, &repo).await);
     }

@@ -158,6 +158,14 @@ fn grants(name: &str, config: &Config) -> String {
     for (endpoint, address) in config.endpoints(&name).unwrap_or_default() {
         let _ = writeln!(text, "          endpoint {} -> {}", printable(&endpoint), printable(&address));
     }
+    for (target, facts) in config.targets(&name, &repo).unwrap_or_default() {
+        let host = facts.host.unwrap_or_default();
+        let _ = writeln!(text, "          target {} -> {}", printable(&target), printable(&host));
+    }
+    let roles: Vec<String> = config.roles_of(&name).unwrap_or_default().into_iter().collect();
+    if !roles.is_empty() {
+        let _ = writeln!(text, "          roles {}", printable(&roles.join(", ")));
+    }
     text
 }
 
@@ -174,8 +182,8 @@ fn proposal(name: &str, found: &Inspected) -> String {
             Capability::Process => "process.programs = {}  # name = \"path\"",
             Capability::Files => "files = true",
             Capability::Probe => "probe.endpoints = {}  # name = \"http://…\"",
-            // They are known, and there is no key that grants them.
-            Capability::Ssh | Capability::Llm => continue,
+            Capability::Ssh => "ssh.targets = []  # names of [ssh.targets.<name>]",
+            Capability::Llm => "llm.roles = []  # such as \"analyst\"",
         };
         if !text.contains(".grants]") {
             let _ = writeln!(text, "  [producers.{name}.grants]");

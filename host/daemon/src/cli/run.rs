@@ -140,6 +140,7 @@ impl Run<'_> {
     async fn of(&self, request: &Request, source: Source, commit: bool) -> Result<Ended, Failure> {
         let worker = &self.host.worker;
         let producer = self.producer(request)?;
+        self.check_commit(request, commit)?;
         let submitted = submit(self.host, request, source, &producer, self.progress).await?;
         let (claimed, bare, checkout) = match submitted {
             Submitted::Claimed { claimed, bare, checkout } => (claimed, bare, checkout),
@@ -161,9 +162,14 @@ impl Run<'_> {
         let cancel = Cancel::new();
         let interrupted = tokio::spawn(watch::cancel_on_signal(cancel.clone()));
         let observer = Arc::new(watch::Shown::new(Arc::clone(self.progress)));
-        let worked = worker.work(&claimed, &producer, &bare, checkout.as_deref(), cancel, observer).await;
-        interrupted.abort();
+        // Boxed, as what it does is long, and whoever asks for it should not carry all of that.
+        let work = worker.work(&claimed, &producer, &bare, checkout.as_deref(), cancel.clone(), observer);
+        let worked = Box::pin(work).await;
         let worked = worked.map_err(|error| Failure::internal("the result could not be kept", &error))?;
+        if let Some(file) = worker.comment(&claimed, &producer, &worked, cancel.clone()).await {
+            self.progress.always(&format!("a model's comment on it is in {}", file.display()));
+        }
+        interrupted.abort();
         if commit && worked.judgement().is_some() {
             self.commit(&claimed, &bare).await?;
         }
@@ -217,6 +223,18 @@ impl Run<'_> {
                 "the {} is switched off, and the stage `{}` has no fallback",
                 work.producer, request.stage
             ))),
+        }
+    }
+
+    /// A stage that leaves work has nowhere to leave it without the branch.
+    fn check_commit(&self, request: &Request, commit: bool) -> Result<(), Failure> {
+        let work = self.host.worker.pipeline.work(&request.stage);
+        match work.is_some_and(|work| work.takes_work) && !commit {
+            true => Err(Failure::usage(format!(
+                "the stage `{}` leaves its work on the task's branch, so it needs --commit",
+                request.stage
+            ))),
+            false => Ok(()),
         }
     }
 

@@ -21,8 +21,9 @@ use super::progress::printable;
 use super::{Failure, Global};
 use crate::actor::finalizer::Finalizer;
 use crate::actor::pool::{Ends, Pool};
+use crate::actor::preflight::Preflight;
 use crate::actor::reconciler::Reconciler;
-use crate::actor::{Phase, Pipelines, Stop, orphans, reaper};
+use crate::actor::{Phase, Pipelines, Stop, orphans, preflight, reaper};
 use crate::clock;
 use crate::exit::Exit;
 use crate::host::{self, Host};
@@ -65,6 +66,7 @@ pub(crate) async fn serve(global: &Global, ServeArgs {}: &ServeArgs) -> Result<E
     let repositories = Arc::new(host.repositories.clone());
     let address = listener.as_ref().map(Listener::address);
     let published = address.and_then(|address| publish(&host, address));
+    let preflight = Preflight::default();
     let server = listener.zip(token).map(|(listener, token)| {
         let parts = Parts {
             store: Arc::clone(&host.worker.store),
@@ -73,6 +75,7 @@ pub(crate) async fn serve(global: &Global, ServeArgs {}: &ServeArgs) -> Result<E
             pipelines: pipelines.clone(),
             repositories: Arc::clone(&repositories),
             operator: Operator::within(Arc::clone(&host.worker.store), host.worker.instance),
+            preflight: preflight.clone(),
             instance: host.worker.instance,
             started: clock::now(),
             stop: stop.clone(),
@@ -106,6 +109,7 @@ pub(crate) async fn serve(global: &Global, ServeArgs {}: &ServeArgs) -> Result<E
         tokio::spawn(reconciler.run(stop.clone())),
         tokio::spawn(reaper::run(host.worker.clone(), stop.clone())),
         tokio::spawn(orphans::run(stop.clone())),
+        tokio::spawn(preflight::run(host.worker.clone(), preflight, stop.clone())),
         tokio::spawn(listen(signals, stop.clone(), drain, Arc::clone(&told))),
     ];
     // The finalizer is the last to go: what the pool finishes while it drains is completed, too.

@@ -253,8 +253,18 @@ fn targets(config: &Config, collected: &mut Collected) {
     }
 }
 
-/// A role can be answered: a server has an address and a model.
+/// A role can be answered: its name is plain, a server has an address and a model.
 fn models(config: &Config, collected: &mut Collected) {
+    let plain = |name: &str| {
+        let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        (1..=40).contains(&name.len()) && !name.starts_with('-') && name.chars().all(word)
+    };
+    for role in config.known_roles().iter().filter(|role| !plain(role)) {
+        let named = collected.names.get("llm.roles").and_then(|names| names.get(role)).cloned();
+        let place = named.unwrap_or_else(|| collected.place(&path("llm.stages")));
+        let what = format!("{} is no name of a role", quoted(role));
+        collected.problem(place, what, "use letters, digits, `-` and `_`: files are named after it");
+    }
     let general = (path("llm"), config.model.clone());
     let own = config
         .roles

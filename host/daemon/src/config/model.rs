@@ -1,11 +1,11 @@
 //! Who answers in which role, and what may be spent.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use stagewright_engine::name::{ProducerName, StageName};
 
 use super::sections::{AgentSays, Model, ModelWay};
-use super::value::{Program, Seconds, Secrets};
+use super::value::{Program, Seconds};
 use super::{Config, LLM_FALLBACK};
 
 /// How long one answer may take if nobody says. Less than a whole run, so that what was spent is still told.
@@ -72,23 +72,9 @@ impl Model {
         self.program.clone().unwrap_or_else(|| Program::named("claude"))
     }
 
-    /// The agent's arguments, with their placeholders. One whose value is not known is left out, with the option before it.
-    pub fn agent_args(&self, budget: bool) -> Vec<String> {
-        let args = self.args.clone().unwrap_or_else(|| AGENT_ARGS.map(str::to_owned).to_vec());
-        let known = |arg: &str| match arg {
-            "{model}" => self.model.is_some(),
-            "{budget_usd}" => budget,
-            _ => true,
-        };
-        let mut kept: Vec<String> = Vec::new();
-        for arg in args {
-            if known(&arg) {
-                kept.push(arg);
-            } else if kept.last().is_some_and(|before| before.starts_with("--")) {
-                kept.pop();
-            }
-        }
-        kept
+    /// The agent's arguments, with their placeholders.
+    pub fn agent_args(&self) -> Vec<String> {
+        self.args.clone().unwrap_or_else(|| AGENT_ARGS.map(str::to_owned).to_vec())
     }
 
     /// How the agent tells its end.
@@ -99,11 +85,6 @@ impl Model {
     /// How long one answer may take.
     pub fn timeout(&self) -> Seconds {
         self.timeout_s.unwrap_or(ANSWER_TIMEOUT)
-    }
-
-    /// What must not appear in what is kept.
-    pub fn secrets(&self) -> &Secrets {
-        &self.variables
     }
 }
 
@@ -146,31 +127,11 @@ impl Config {
             self.llm.budget_day_usd.map(|money| money.micro_usd()),
         )
     }
-
-    /// Every variable that a role's agent is given, by name. For whoever has to keep the values secret.
-    pub fn model_variables(&self) -> BTreeMap<String, String> {
-        let mut all = self.model.variables.reveal().clone();
-        all.extend(self.roles.values().flat_map(|role| role.model.variables.reveal().clone()));
-        all
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_argument_without_its_value_goes_with_its_option() {
-        let model = Model { model: Some("opus".to_owned()), ..Model::default() };
-        let args = model.agent_args(false);
-        assert!(args.ends_with(&["--model".to_owned(), "{model}".to_owned()]), "{args:?}");
-        let args = Model::default().agent_args(true);
-        assert!(args.ends_with(&[
-            "bypassPermissions".to_owned(),
-            "--max-budget-usd".to_owned(),
-            "{budget_usd}".to_owned()
-        ]));
-    }
 
     #[test]
     fn another_program_does_not_get_the_arguments_of_the_first() {

@@ -49,6 +49,12 @@ impl Config {
         self.staging.exec_host_side.unwrap_or(true)
     }
 
+    /// Whether there is anything on which staging can be checked, for everybody.
+    pub fn has_staging(&self) -> bool {
+        let target = self.staging.target.as_deref().unwrap_or(TARGET);
+        !self.staging_host_side() || self.ssh_targets.contains_key(target)
+    }
+
     /// How long a whole run of the staging-runner may take.
     pub(super) fn staging_limit(&self, repo: &Repo) -> Span {
         let check = repo.staging.clone().over(&self.staging).seconds();

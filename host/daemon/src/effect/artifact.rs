@@ -1,7 +1,8 @@
 //! Commits a stage's report to the task's branch (A3): in the host's own copy, then in the user's repository.
 //!
 //! Conditional at both: each branch is moved from where it was seen to be, and only by reports. A branch that the user has
-//! checked out is left alone; the host's copy has the commit then, and later stages see it.
+//! checked out is left alone; the host's copy has the commit then, and later stages see it. What goes along is only what
+//! this host has put there itself: reports, and the work of runs.
 
 use stagewright_engine::effect::Acted;
 use stagewright_engine::name::{BranchName, CommitId};
@@ -56,6 +57,6 @@ pub(crate) async fn commit_report(
         when: clock::now(),
     };
     let made = bare.commit_artifact(&artifact).await?;
-    let delivery = bare.deliver(branch, &made, &at.source).await?;
+    let delivery = bare.deliver_work(branch, &made, &at.source).await?;
     Ok((made, delivery))
 }

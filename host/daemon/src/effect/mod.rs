@@ -1,6 +1,7 @@
 //! Edge effects: outside acts between a verdict and the stage that follows from it (O9, X1).
 //!
 //! ```text
+//! work       puts what the run has made onto the task's branch   conditional
 //! artifact   commits the stage's report to the task's branch    conditional
 //! merge      merges the branch into another one                 conditional
 //! command    runs a program of the operator's                   as the operator says
@@ -13,6 +14,7 @@
 mod artifact;
 mod command;
 mod merge;
+mod work;
 
 use std::time::Duration;
 
@@ -39,6 +41,8 @@ const GIT_TIME: Duration = Duration::from_secs(300);
 
 /// The name of the effect that commits a stage's report. The pipeline does not name it.
 pub const ARTIFACT: &str = "artifact";
+/// The name of the effect that puts what a run has made onto the branch. The pipeline does not name it.
+pub const WORK: &str = "work";
 
 /// An effect that is to be done.
 #[derive(Clone, Debug)]
@@ -54,6 +58,7 @@ pub struct Effect {
 
 #[derive(Clone, Debug)]
 enum Kind {
+    Work(CommitId),
     Artifact(Box<StoredArtifact>),
     Merge { into: BranchName },
     Command(Box<command::Spec>),
@@ -113,6 +118,12 @@ pub struct Tools<'a> {
 }
 
 impl Effect {
+    /// The placing of what a run has made.
+    pub fn work(commit: CommitId) -> Self {
+        let kind = Kind::Work(commit);
+        Self { name: WORK.to_owned(), class: EffectClass::Conditional, time: GIT_TIME, kind }
+    }
+
     /// The commit of a stage's report.
     pub fn artifact(stored: StoredArtifact) -> Self {
         let kind = Kind::Artifact(Box::new(stored));
@@ -153,10 +164,10 @@ impl Effect {
         Ok(Self { name: name.to_string(), class, time, kind })
     }
 
-    /// Whether it is an edge effect of the pipeline, during which nothing else of the repository has effects (X3). The
-    /// report on the task's own branch is none.
+    /// Whether it is an edge effect of the pipeline, during which nothing else of the repository has effects (X3). What is
+    /// put onto the task's own branch is none.
     pub fn is_exclusive(&self) -> bool {
-        !matches!(self.kind, Kind::Artifact(_))
+        !matches!(self.kind, Kind::Artifact(_) | Kind::Work(_))
     }
 
     /// Whether it may be done again though nobody knows whether it was done.
@@ -167,6 +178,7 @@ impl Effect {
     /// Does it. Whatever goes wrong is told as what is known of the act.
     pub async fn act(&self, edge: &Edge<'_>, intent: Intent<'_>, tools: Tools<'_>) -> Acted {
         match &self.kind {
+            Kind::Work(commit) => within(work::place(edge, commit)).await,
             Kind::Artifact(stored) => within(artifact::commit(edge, stored)).await,
             Kind::Merge { into } => within(merge::merge(edge, into)).await,
             Kind::Command(spec) => command::act(spec, self, edge, intent, tools).await,
@@ -177,8 +189,8 @@ impl Effect {
     pub async fn read_back(&self, edge: &Edge<'_>, intent: Intent<'_>, tools: Tools<'_>) -> ReadBack {
         match &self.kind {
             Kind::Command(spec) => command::read_back(spec, self, edge, intent, tools).await,
-            // Both are conditional, so nobody has to ask.
-            Kind::Artifact(_) | Kind::Merge { .. } => ReadBack::Unknown(Fault::new(
+            // They are conditional, so nobody has to ask.
+            Kind::Work(_) | Kind::Artifact(_) | Kind::Merge { .. } => ReadBack::Unknown(Fault::new(
                 "effect-not-observable",
                 format!("whether `{}` has happened can't be read back", self.name),
             )),
@@ -194,7 +206,7 @@ pub fn key(edge: &Edge<'_>, name: &str, job: stagewright_engine::identity::JobId
 }
 
 /// In whose name the host commits.
-fn author() -> Author {
+pub(crate) fn author() -> Author {
     Author { name: "stagewright".to_owned(), email: "stagewright@localhost".to_owned() }
 }
 

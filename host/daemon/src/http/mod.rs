@@ -51,6 +51,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub(crate) use self::listen::{Error as ListenError, Listener};
 pub(crate) use self::token::{Error as TokenError, Token};
+use crate::actor::preflight::Preflight;
 use crate::actor::{Phase, Pipelines, Stop};
 use crate::config::Config;
 use crate::operator::Operator;
@@ -90,6 +91,8 @@ pub(crate) struct Parts {
     pub(crate) repositories: Arc<Repositories>,
     /// Carries out what a person wants.
     pub(crate) operator: Operator,
+    /// What the look at the channel to staging has shown.
+    pub(crate) preflight: Preflight,
     /// This instance.
     pub(crate) instance: InstanceId,
     /// When it started.

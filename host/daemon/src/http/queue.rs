@@ -3,6 +3,8 @@
 //! Many look at it at once and again and again, so what all of them see is read once: a snapshot that is at most
 //! [`FRESH`] old. The first page is kept as the bytes of the answer.
 
+mod parts;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,14 +19,16 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stagewright_engine::identity::JobId;
+use stagewright_store::request::model::SpendingOf;
 use stagewright_store::request::queue::{LiveFilter, LiveJob, LiveState, Overview};
 use stagewright_store::request::task::TaskStateKind;
 
+use self::parts::{LeasesView, LlmView, SerialGateView, StagingRunnerView, TestRunnerView};
 use super::Api;
 use super::input::{Limit, Query};
 use super::problem::{Told, refusals};
 use crate::clock;
-use crate::config::{Config, TEST_RUNNER};
+use crate::config::Config;
 use crate::view::{JobView, LeaseView, Time};
 
 /// How old what is shown may be.
@@ -120,79 +124,6 @@ pub(super) struct JobCounts {
     queued: u64,
 }
 
-/// Whether a part works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum PartState {
-    /// It does.
-    On,
-    /// The operator has switched it off.
-    Off,
-    /// This program has no such part, or nobody has set it up.
-    NotConfigured,
-}
-
-/// The test-runner.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub(super) struct TestRunnerView {
-    state: PartState,
-    /// The repositories that it serves; `*` for all, none for those that are marked `self_hosting`.
-    repos: Vec<String>,
-    /// How long a suite may take, in seconds, where a repository does not say otherwise.
-    timeout_s: u64,
-    /// How many of its jobs run.
-    running: u64,
-    /// How many of them may; `null` for as many as the host runs at all.
-    limit: Option<u32>,
-}
-
-/// The staging-runner.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub(super) struct StagingRunnerView {
-    state: PartState,
-    /// Whether its environment is known to be defect for good; `null` while nobody has looked.
-    permanent_env: Option<bool>,
-    /// Whether it runs on the host over ssh.
-    exec_host_side: Option<bool>,
-    /// What the look at its channel at the start has shown.
-    preflight: PreflightView,
-}
-
-/// A look at a whole channel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub(super) struct PreflightView {
-    state: PartState,
-    /// When it was looked at.
-    at: Option<Time>,
-    /// What was found.
-    message: Option<String>,
-}
-
-/// The transition lease.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub(super) struct LeasesView {
-    /// Whether actors defer to whoever holds a lease.
-    enabled: bool,
-    /// The repositories that it holds for; `*` for all, none for those that are marked `self_hosting`.
-    repos: Vec<String>,
-    /// The leases that are held, the oldest first.
-    leases: Vec<LeaseView>,
-}
-
-/// The serial gate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub(super) struct SerialGateView {
-    state: PartState,
-    /// The leases of the tasks that are in it.
-    holders: Vec<LeaseView>,
-}
-
-/// The language model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub(super) struct LlmView {
-    state: PartState,
-}
-
 refusals! {
     /// Why the queue can't be shown.
     NoQueue { BadQuery }
@@ -262,7 +193,11 @@ impl Snapshot {
         let exclusive = leases.iter().filter(|lease| lease.exclusive).map(shown).collect();
         let leases = leases.iter().map(shown).collect();
         let jobs = page(api, &QueueQuery::default(), None).await?;
-        let first = view(&api.parts.config, &overview, leases, exclusive, jobs, now.into());
+        let today = SpendingOf { task: None, since: Some(clock::day_of(now)) };
+        let today = store.spending(today).await?;
+        let staging = StagingRunnerView::of(&api.parts.config, &overview, api.parts.preflight.looked());
+        let llm = LlmView::of(&api.parts.config, today);
+        let first = view(&api.parts.config, &overview, leases, exclusive, jobs, (staging, llm), now.into());
         let json = serde_json::to_vec(&first).unwrap_or_default().into();
         Ok(Self { overview, first, json })
     }
@@ -295,18 +230,11 @@ fn view(
     leases: Vec<LeaseView>,
     exclusive: Vec<LeaseView>,
     (jobs, next): Page,
+    (staging_runner, llm): (StagingRunnerView, LlmView),
     at: Time,
 ) -> QueueView {
     let tasks = |kind| overview.tasks.get(&kind).copied().unwrap_or_default();
     let jobs_in = |state| overview.jobs.get(&state).copied().unwrap_or_default();
-    let of_runner = |name: &str| {
-        let counted = overview.running.iter();
-        counted
-            .filter(|(producer, _)| producer.as_ref().is_some_and(|producer| producer.as_str() == name))
-            .map(|(_, number)| number)
-            .sum()
-    };
-    let runner = config.producers.iter().find(|(name, _)| name.as_str() == TEST_RUNNER);
     QueueView {
         at,
         tasks: TaskCounts {
@@ -324,26 +252,11 @@ fn view(
         },
         jobs: jobs.iter().map(Into::into).collect(),
         next,
-        test_runner: TestRunnerView {
-            state: if config.test_runner.enabled { PartState::On } else { PartState::Off },
-            repos: config.test_runner.repos.clone(),
-            timeout_s: config.test_runner.timeout_s.0,
-            running: of_runner(TEST_RUNNER),
-            limit: runner.and_then(|(_, runner)| runner.producer.jobs),
-        },
-        staging_runner: StagingRunnerView {
-            state: PartState::NotConfigured,
-            permanent_env: None,
-            exec_host_side: None,
-            preflight: PreflightView { state: PartState::NotConfigured, at: None, message: None },
-        },
-        transition_lease: LeasesView {
-            enabled: config.transition_lease.enabled,
-            repos: config.transition_lease.repos.clone(),
-            leases,
-        },
-        serial_gate: SerialGateView { state: PartState::On, holders: exclusive },
-        llm: LlmView { state: PartState::NotConfigured },
+        test_runner: TestRunnerView::of(config, overview),
+        staging_runner,
+        transition_lease: LeasesView::of(config, leases),
+        serial_gate: SerialGateView::of(exclusive),
+        llm,
     }
 }
 

@@ -25,6 +25,7 @@ use stagewright_capability::Cancel;
 use stagewright_engine::effect::EffectEnding;
 use stagewright_engine::job::{Job, JobState};
 use stagewright_engine::lease::Lease;
+use stagewright_engine::name::CommitId;
 use stagewright_engine::outcome::Fault;
 use stagewright_engine::task::Task;
 use stagewright_engine::transition::{self, Move};
@@ -141,8 +142,13 @@ impl Worker {
     }
 
     /// What has to be done before the stage is written, in order; or why that can't be.
-    async fn effects(&self, job: &Job, to: &Move) -> Result<Result<Vec<Effect>, Fault>, Error> {
-        let mut effects = Vec::new();
+    async fn effects(
+        &self,
+        job: &Job,
+        to: &Move,
+        work: Option<CommitId>,
+    ) -> Result<Result<Vec<Effect>, Fault>, Error> {
+        let mut effects: Vec<Effect> = work.map(Effect::work).into_iter().collect();
         if self.commits_reports
             && let JobState::Finished { run, .. } = job.state
             && let Some(stored) = self.store.artifact_of_run(run).await?

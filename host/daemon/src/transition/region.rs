@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use stagewright_capability::Cancel;
 use stagewright_engine::effect::{self, Then};
-use stagewright_engine::job::Job;
+use stagewright_engine::identity::RunId;
+use stagewright_engine::job::{Job, JobState};
 use stagewright_engine::lease::Lease;
+use stagewright_engine::name::CommitId;
 use stagewright_engine::outcome::{Cause, Fault};
 use stagewright_engine::task::{Hold, Task};
 use stagewright_engine::time::Timestamp;
@@ -72,10 +74,17 @@ impl<'a> Region<'a> {
         bare: Result<Bare, Fault>,
         cancel: &Cancel,
     ) -> Result<Completed, Error> {
-        let (bare, effects) = match (bare, self.worker.effects(self.job, self.to).await?) {
-            (Ok(bare), Ok(effects)) => (bare, effects),
-            (Err(fault), _) => return self.leave(self.put_off(fault)).await,
-            (_, Err(fault)) => return self.leave(Left::Held(fault)).await,
+        let bare = match bare {
+            Ok(bare) => bare,
+            Err(fault) => return self.leave(self.put_off(fault)).await,
+        };
+        let work = match self.kept_work(&bare).await {
+            Ok(work) => work,
+            Err(fault) => return self.leave(self.put_off(fault)).await,
+        };
+        let effects = match self.worker.effects(self.job, self.to, work).await? {
+            Ok(effects) => effects,
+            Err(fault) => return self.leave(Left::Held(fault)).await,
         };
         let done = tokio::select! {
             done = self.through(&bare, &effects) => done?,
@@ -148,7 +157,10 @@ impl<'a> Region<'a> {
         change.completes = Some(self.job.id);
         crash::point("before-stage");
         match worker.store.move_stage(change).await {
-            Ok(task) => Ok(Completed::Moved { task: Box::new(task) }),
+            Ok(task) => {
+                self.forget_work(bare).await;
+                Ok(Completed::Moved { task: Box::new(task) })
+            }
             // A person holds it since: what was done is in the journal, and resuming goes on from there.
             Err(ConcludeRefused::NotActive(_)) => self.leave(Left::Released).await,
             Err(ConcludeRefused::Store(error)) => Err(error.into()),
@@ -156,6 +168,28 @@ impl<'a> Region<'a> {
                 tracing::error!(%refused, "a transition was overtaken; what it has done is in the journal");
                 Ok(Completed::Overtaken)
             }
+        }
+    }
+
+    /// The run whose work this transition puts onto the branch, if its stage leaves some.
+    fn run_with_work(&self) -> Option<RunId> {
+        let stage = self.worker.pipeline.work(&self.job.stage);
+        match self.job.state {
+            JobState::Finished { run, .. } if stage.is_some_and(|stage| stage.takes_work) => Some(run),
+            _ => None,
+        }
+    }
+
+    async fn kept_work(&self, bare: &Bare) -> Result<Option<CommitId>, Fault> {
+        let Some(run) = self.run_with_work() else { return Ok(None) };
+        bare.kept_work(run).await.map_err(|error| Fault::new("repository-trouble", error.to_string()))
+    }
+
+    /// What the run has made is on the branch now, and needs no keeping of its own.
+    async fn forget_work(&self, bare: &Bare) {
+        let Some(run) = self.run_with_work() else { return };
+        if let Err(error) = bare.forget_work(run).await {
+            tracing::warn!(%error, "what is kept of a run's work could not be removed; it does no harm");
         }
     }
 

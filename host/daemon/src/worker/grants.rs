@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use stagewright_capability::llm::{self, Llm, Purse};
 use stagewright_capability::process::{self, Confinement, Process};
-use stagewright_capability::{Cancel, Place, files, probe};
+use stagewright_capability::{Cancel, Failure, Place, files, probe, ssh};
+use stagewright_engine::identity::JobId;
 use stagewright_engine::name::{ProducerName, RepoName};
 use stagewright_engine::outcome::Fault;
-use stagewright_sandbox::{Capabilities, Capability};
+use stagewright_sandbox::{Capabilities, Capability, Finding};
 
-use super::Worker;
-use crate::config::TEST_RUNNER;
-use crate::config::sections::Require;
+use super::{Worker, models};
+use crate::config::sections::{Require, SshTarget};
+use crate::config::{Config, TEST_RUNNER};
 use crate::programs;
 
 /// The name under which the test-runner starts the interpreter.
@@ -24,6 +27,8 @@ pub(super) struct Granted {
     process: Option<process::Grant>,
     files: bool,
     endpoints: Option<probe::Grant>,
+    ssh: Option<ssh::Grant>,
+    llm: Option<Result<llm::Grant, Failure>>,
 }
 
 impl Granted {
@@ -32,7 +37,9 @@ impl Granted {
         let process = self.process.is_some().then_some(Capability::Process);
         let files = self.files.then_some(Capability::Files);
         let probe = self.endpoints.is_some().then_some(Capability::Probe);
-        [process, files, probe].into_iter().flatten().collect()
+        let ssh = self.ssh.is_some().then_some(Capability::Ssh);
+        let llm = self.llm.is_some().then_some(Capability::Llm);
+        [process, files, probe, ssh, llm].into_iter().flatten().collect()
     }
 
     /// The capabilities themselves, for one run.
@@ -41,14 +48,21 @@ impl Granted {
         place: &Place,
         shepherd: &process::Shepherd,
         cancel: &Cancel,
+        purse: Arc<dyn Purse>,
     ) -> Result<Capabilities, Fault> {
+        let fault = |failure: Failure| Fault::new(failure.code, failure.message);
         let probe = self.endpoints.map(|grant| probe::Probe::new(grant, cancel.clone())).transpose();
+        let llm = self.llm.transpose().map_err(fault)?;
+        let llm =
+            llm.map(|grant| Llm::new(grant, place.clone(), shepherd, cancel.clone(), purse)).transpose();
         Ok(Capabilities {
+            ssh: self.ssh.map(|grant| ssh::Ssh::new(grant, place, shepherd.clone(), cancel.clone())),
+            llm: llm.map_err(fault)?,
             process: self
                 .process
                 .map(|grant| Process::new(grant, place.clone(), shepherd.clone(), cancel.clone())),
             files: self.files.then(|| files::Files::new(files::Grant::default(), place.clone())),
-            probe: probe.map_err(|failure| Fault::new(failure.code, failure.message))?,
+            probe: probe.map_err(fault)?,
         })
     }
 }
@@ -56,26 +70,22 @@ impl Granted {
 impl Worker {
     /// What `producer` may do in `repo`.
     ///
-    /// `objects` is where the clone's objects lie: the suite's own git needs them, and may only read them.
+    /// `objects` is where the clone's objects lie: the suite's own git needs them, and may only read them. `job` is what an
+    /// earlier run of it is known by on other hosts.
     pub(super) fn granted(
         &self,
         producer: &ProducerName,
         repo: &RepoName,
+        job: JobId,
         checkout: Option<&Path>,
-        objects: &Path,
+        objects: Option<&Path>,
     ) -> Granted {
         let config = &self.config;
         let settings = config.producers.get(producer);
+        let base = self.confined(producer, repo, checkout, objects);
         let process = config.programs(producer, repo).map(|named| {
-            let mut grant = process::Grant {
-                programs: self.programs(named, producer, repo, checkout),
-                confinement: match config.isolation.require {
-                    Require::BestEffort => Confinement::BestEffort,
-                    Require::Landlock => Confinement::Required,
-                },
-                max_time: Duration::from(config.run_limit(producer, repo)),
-                ..process::Grant::default()
-            };
+            let mut grant = base.clone();
+            grant.programs = self.programs(named, producer, repo, checkout);
             if let Some(own) = settings.map(|settings| &settings.process) {
                 grant.env_names.clone_from(&own.env);
                 grant.env.extend(own.variables.reveal().clone());
@@ -83,21 +93,14 @@ impl Worker {
                 grant.max_processes = own.max_processes;
                 grant.tail_bytes = usize::try_from(own.tail_bytes).unwrap_or(usize::MAX);
                 grant.output_log_bytes = own.output_log_bytes;
-                grant.read.clone_from(&own.read);
-                grant.write.clone_from(&own.write);
+                grant.read.extend(own.read.iter().cloned());
+                grant.write.extend(own.write.iter().cloned());
                 for (name, patterns) in &own.args {
                     if let Some(program) = grant.programs.get_mut(name) {
                         program.args = Some(patterns.clone());
                     }
                 }
             }
-            grant.read.extend(config.isolation.read_roots.iter().cloned());
-            grant.read.push(objects.to_owned());
-            grant.read.extend(found_by_looking_upwards(self.state.root()));
-            // It may hold secrets, and it may lie in `/etc`, which suites read.
-            grant.hidden.extend(config.file.clone());
-            grant.read.extend(checkout.into_iter().flat_map(readable_of_checkout));
-            self.add_caches(&mut grant);
             grant
         });
         let endpoints = config.endpoints(producer).map(|endpoints| probe::Grant {
@@ -106,7 +109,53 @@ impl Worker {
                 .map_or(1 << 20, |settings| u32::try_from(settings.probe.max_bytes).unwrap_or(u32::MAX)),
             max_time: Duration::from_secs(60),
         });
-        Granted { process, files: config.files_granted(producer), endpoints }
+        let ssh = ssh_grant(config, producer, repo, job);
+        let llm = config.roles_of(producer).map(|roles| models::grant(config, roles, &base));
+        Granted { process, files: config.files_granted(producer), endpoints, ssh, llm }
+    }
+
+    /// What every process of a run may do and may not do, whoever starts it. It names no program yet.
+    pub(super) fn confined(
+        &self,
+        producer: &ProducerName,
+        repo: &RepoName,
+        checkout: Option<&Path>,
+        objects: Option<&Path>,
+    ) -> process::Grant {
+        let config = &self.config;
+        let mut grant = process::Grant {
+            confinement: match config.isolation.require {
+                Require::BestEffort => Confinement::BestEffort,
+                Require::Landlock => Confinement::Required,
+            },
+            max_time: Duration::from(config.run_limit(producer, repo)),
+            ..process::Grant::default()
+        };
+        grant.read.extend(config.isolation.read_roots.iter().cloned());
+        grant.read.extend(objects.map(Path::to_owned));
+        grant.read.extend(found_by_looking_upwards(self.state.root()));
+        // It may hold secrets, and it may lie in `/etc`, which suites read.
+        grant.hidden.extend(config.file.clone());
+        grant.read.extend(checkout.into_iter().flat_map(readable_of_checkout));
+        self.add_caches(&mut grant);
+        grant
+    }
+
+    /// What a producer finds in its environment, before it has any work.
+    pub(crate) async fn preflight(
+        &self,
+        producer: &ProducerName,
+        repo: &RepoName,
+        place: &Place,
+        cancel: &Cancel,
+    ) -> Result<Vec<Finding>, Fault> {
+        let (component, _) = self.load(producer).await?;
+        let job = JobId::new(crate::clock::new_id());
+        let granted = self.granted(producer, repo, job, None, None);
+        component.check(&granted.names()).map_err(|error| Fault::new(error.code(), error.to_string()))?;
+        let capabilities = granted.capabilities(place, &self.shepherd, cancel, Arc::new(NoMoney))?;
+        let settings = Value::Object(self.settings(producer, repo, None)).to_string();
+        component.preflight(&settings, capabilities).await
     }
 
     /// The settings that the component is given: the configured ones, and what only the host knows.
@@ -184,6 +233,53 @@ impl Worker {
             grant.read.push(rustup);
         }
     }
+}
+
+/// Nobody pays for a look around.
+struct NoMoney;
+
+impl Purse for NoMoney {
+    fn left(&self) -> llm::Later<'_, Result<Option<u64>, Failure>> {
+        Box::pin(async {
+            let message = "a look at the environment asks no model";
+            Err(Failure::new(stagewright_capability::FailureKind::Denied, "llm-not-asked", message))
+        })
+    }
+
+    fn spent<'a>(&'a self, _: &'a llm::Call) -> llm::Later<'a, ()> {
+        Box::pin(async {})
+    }
+}
+
+/// On which targets a producer may run commands for a repository; `None` if it is not granted at all.
+pub(crate) fn ssh_grant(
+    config: &Config,
+    producer: &ProducerName,
+    repo: &RepoName,
+    job: JobId,
+) -> Option<ssh::Grant> {
+    let targets = config.targets(producer, repo)?;
+    let program = programs::find(config.ssh.program.as_path(), std::env::var_os("PATH").as_deref());
+    Some(ssh::Grant {
+        targets: targets.into_iter().filter_map(|(name, named)| Some((name, target(named)?))).collect(),
+        program: program.unwrap_or_else(|| config.ssh.program.as_path().to_owned()),
+        max_time: Duration::from(config.run_limit(producer, repo)),
+        ..ssh::Grant::new(job)
+    })
+}
+
+/// A target as the capability knows it. One without an address was refused with the configuration.
+fn target(named: SshTarget) -> Option<ssh::Target> {
+    Some(ssh::Target {
+        host: named.host?,
+        user: named.user,
+        port: named.port.and_then(|port| u16::try_from(port).ok()),
+        identity: named.identity,
+        known_hosts: named.known_hosts,
+        config: named.config,
+        connect_timeout: Duration::from(named.connect_timeout_s),
+        options: named.options,
+    })
 }
 
 /// Configuration that tools look for in every folder above the one they work in. Where there is one above the

@@ -5,7 +5,9 @@
 //! carried out what it says.
 
 pub(crate) mod artifact;
+mod comment;
 mod grants;
+mod models;
 mod produce;
 
 use std::convert::Infallible;
@@ -34,6 +36,9 @@ use stagewright_store::request::job::{Claimed, Deference, NewJob};
 use stagewright_store::request::run::{Attachment, EndRefused, EndRun, RunEnding};
 
 use tracing::Instrument as _;
+
+pub(crate) use self::grants::ssh_grant;
+pub(crate) use self::models::role_of_model;
 
 use crate::clock;
 use crate::config::Config;
@@ -116,6 +121,15 @@ struct Left {
     outcome: Outcome,
     ledger: Ledger,
     artifact: Option<artifact::Made>,
+    /// What the run has made of the code.
+    work: Option<CommitId>,
+}
+
+impl Left {
+    /// Nothing was run.
+    fn not_run(outcome: Outcome) -> Self {
+        Self { outcome, ledger: Ledger::default(), artifact: None, work: None }
+    }
 }
 
 impl Worker {
@@ -173,7 +187,7 @@ impl Worker {
             Ok(ready) => return self.run(job, ready, observer).await,
             Err(outcome) => *outcome,
         };
-        Left { outcome: fault, ledger: Ledger::default(), artifact: None }
+        Left::not_run(fault)
     }
 
     async fn conclude(
@@ -182,7 +196,7 @@ impl Worker {
         producer: &ProducerName,
         left: Left,
     ) -> Result<Worked, Error> {
-        let Left { outcome, ledger, artifact } = left;
+        let Left { outcome, ledger, artifact, work } = left;
         let now = clock::now();
         let gate = artifact.as_ref().map(|made| &made.gate);
         let end = RunEnd { outcome: &outcome, gate, saw_work: ledger.shows_work() };
@@ -197,9 +211,13 @@ impl Worker {
         let mut held_since = None;
         let projected = artifact.as_ref().map(|made| made.artifact.clone());
         let written = match (&after, artifact) {
-            (AfterRun::Move(to), Some(made)) if self.commits_reports || !to.effects.is_empty() => {
+            (AfterRun::Move(to), Some(made))
+                if self.commits_reports || !to.effects.is_empty() || work.is_some() =>
+            {
                 let artifact_sha256 = made.artifact.sha256.clone();
-                let verdict = verdict_of(to, claimed, artifact_sha256, now);
+                let mut verdict = verdict_of(to, claimed, artifact_sha256, now);
+                // What was made is what the verdict is about, and what the stages that follow examine.
+                verdict.commit = work.unwrap_or(verdict.commit);
                 let end = EndRun {
                     job: claimed.job.id,
                     run,
@@ -359,7 +377,7 @@ impl Worker {
         producer: &ProducerName,
         outcome: Outcome,
     ) -> Result<Worked, Error> {
-        self.conclude(claimed, producer, Left { outcome, ledger: Ledger::default(), artifact: None }).await
+        self.conclude(claimed, producer, Left::not_run(outcome)).await
     }
 
     /// The right to write a stage in one transaction, by the operator's word on leases (O8).

@@ -8,17 +8,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stagewright_capability::{Cancel, Place};
+use stagewright_engine::gate::Question;
 use stagewright_engine::ledger::{Act, Ledger};
 use stagewright_engine::name::{BranchName, CommitId, ProducerName};
-use stagewright_engine::outcome::{Fault, Outcome};
+use stagewright_engine::outcome::{Fault, Judgement, Outcome, Report};
 use stagewright_engine::pipeline::Work;
 use stagewright_engine::time::Timestamp;
 use stagewright_engine::verdict::{Artifact, ArtifactFacts};
-use stagewright_repository::Bare;
-use stagewright_sandbox::{Assignment, Descriptor, Limits, Observer, Producer};
+use stagewright_repository::{self as repository, Bare};
+use stagewright_sandbox::{Assignment, Descriptor, Limits, Observer, Produced, Producer};
 use stagewright_store::request::job::Claimed;
 
+use super::models::TaskPurse;
 use super::{Left, Worker, artifact, run_of};
+use crate::config::sections::ModelWay;
+use crate::config::{LLM_FALLBACK, TEST_RUNNER};
 use crate::{clock, component};
 
 /// A claimed job, and where its code comes from.
@@ -55,7 +59,8 @@ impl Worker {
         })?;
 
         let (producer, descriptor) = self.load(job.producer).await.map_err(held)?;
-        let granted = self.granted(job.producer, repo, job.checkout, &job.bare.path().join("objects"));
+        let objects = job.bare.path().join("objects");
+        let granted = self.granted(job.producer, repo, row.id, job.checkout, Some(&objects));
         producer
             .check(&granted.names())
             .map_err(|error| held(Fault::new(error.code(), error.to_string())))?;
@@ -76,10 +81,20 @@ impl Worker {
         })?;
 
         let mut settings = self.settings(job.producer, repo, job.checkout);
-        if job.producer.as_str() == crate::config::TEST_RUNNER {
-            self.add_history(job, &mut settings).await;
+        match job.producer.as_str() {
+            TEST_RUNNER => self.add_history(job, &mut settings).await,
+            LLM_FALLBACK => self.add_role(job, &work, &place.clone, &mut settings).map_err(held)?,
+            _ => {}
         }
-        let capabilities = granted.capabilities(&place, &self.shepherd, &cancel).map_err(held)?;
+        let purse = Arc::new(TaskPurse {
+            store: Arc::clone(&self.store),
+            config: Arc::clone(&self.config),
+            task: task.key.clone(),
+            stage: row.stage.clone(),
+            run,
+            producer: job.producer.clone(),
+        });
+        let capabilities = granted.capabilities(&place, &self.shepherd, &cancel, purse).map_err(held)?;
         let limits = Limits {
             memory: (self.config.sandbox.memory_mb as usize) << 20,
             computing: Duration::from_secs(self.config.sandbox.cpu_s.0),
@@ -107,7 +122,7 @@ impl Worker {
         Ok(Ready { producer, descriptor, work, assignment })
     }
 
-    async fn load(&self, name: &ProducerName) -> Result<(Producer, Descriptor), Fault> {
+    pub(super) async fn load(&self, name: &ProducerName) -> Result<(Producer, Descriptor), Fault> {
         let found = component::locate(&self.config, &self.installation, name).map_err(|error| {
             Fault::new("component-missing", error.to_string())
                 .with_remedy(format!("name its file in [producers.{name}] of the configuration"))
@@ -154,19 +169,113 @@ impl Worker {
     pub(super) async fn run(&self, job: &Job<'_>, ready: Ready, observer: Arc<dyn Observer>) -> Left {
         let Ready { producer, descriptor, work, mut assignment } = ready;
         assignment.observer = observer;
-        let produced = producer.produce(assignment).await;
-        let Outcome::Verdict(report) = &produced.outcome else {
-            return Left { outcome: produced.outcome, ledger: produced.ledger, artifact: None };
+        let clone = std::path::PathBuf::from(&assignment.job.worktree);
+        let Produced { mut outcome, ledger, .. } = producer.produce(assignment).await;
+        let failed =
+            |fault, ledger| Left { outcome: Outcome::Deferred(fault), ledger, artifact: None, work: None };
+        let Outcome::Verdict(report) = &mut outcome else {
+            return Left { outcome, ledger, artifact: None, work: None };
         };
-        let facts = facts(job, &descriptor, producer.digest(), &produced.ledger);
+        let mut made_of_code = None;
+        if work.takes_work && report.judgement == Judgement::Pass {
+            match take_work(job, &clone, report).await {
+                Ok(taken) => made_of_code = taken,
+                Err(fault) => return failed(fault, ledger),
+            }
+        }
+        let mut facts = facts(job, &descriptor, producer.digest(), &ledger);
+        if let Some(commit) = &made_of_code {
+            facts.commit = commit.clone();
+        }
         match artifact::make(&artifact_path(job, &work), &facts, report, work.gate) {
-            Ok(made) => Left { outcome: produced.outcome, ledger: produced.ledger, artifact: Some(made) },
+            Ok(made) => Left { outcome, ledger, artifact: Some(made), work: made_of_code },
             Err(why) => {
                 let fault = Fault::new("artifact-not-made", format!("the artifact can't be kept: {why}"));
-                Left { outcome: Outcome::Deferred(fault), ledger: produced.ledger, artifact: None }
+                failed(fault, ledger)
             }
         }
     }
+
+    /// The text of a role's prompt: the operator's file, else the one that came with this program.
+    pub(super) fn prompt_of(&self, role: &str) -> Result<String, Fault> {
+        let own = self.config.roles.get(role).and_then(|role| role.role.prompt.clone());
+        let file = own.unwrap_or_else(|| self.installation.prompt(role));
+        std::fs::read_to_string(&file).map_err(|error| {
+            let message =
+                format!("the prompt of the role `{role}` can't be read: {}: {error}", file.display());
+            Fault::new("prompt-missing", message)
+                .with_remedy(format!("write it, or name another file in `llm.roles.{role}.prompt`"))
+        })
+    }
+
+    /// What an agent is told of its role: its prompt, and what the stages before have left.
+    fn add_role(
+        &self,
+        job: &Job<'_>,
+        work: &Work,
+        clone: &Path,
+        settings: &mut serde_json::Map<String, serde_json::Value>,
+    ) -> Result<(), Fault> {
+        let role = self.config.role_of(&job.claimed.job.stage);
+        let by_server = self.config.model_of(&role).way() == ModelWay::Server;
+        if by_server && work.gate.question() == Question::Fact {
+            let message = format!(
+                "the stage `{}` asks what happened, and the role `{role}` is answered by a server that can look at nothing",
+                job.claimed.job.stage
+            );
+            return Err(Fault::new("role-can-not-look", message).with_remedy(format!(
+                "have an agent answer (`llm.roles.{role}.way`), or switch on the stage's program"
+            )));
+        }
+        let prompt = self.prompt_of(&role)?;
+        let folder = format!("docs/work-items/{}", job.claimed.task.key.work_item);
+        settings.insert("role".to_owned(), role.into());
+        settings.insert("prompt".to_owned(), prompt.into());
+        settings.insert("verdict_key".to_owned(), work.gate.key().name().into());
+        settings.insert("reports".to_owned(), reports(clone, &folder).into());
+        // What an agent says last is no draft, and a server leaves no file.
+        settings.entry("draft").or_insert_with(|| if by_server { "answer" } else { "file" }.into());
+        Ok(())
+    }
+}
+
+/// Makes a commit of what the run has changed in its clone, and says in the report what could not be taken.
+async fn take_work(job: &Job<'_>, clone: &Path, report: &mut Report) -> Result<Option<CommitId>, Fault> {
+    let Claimed { job: row, task, .. } = job.claimed;
+    let (run, item) = (run_of(job.claimed), &task.key.work_item);
+    let message = format!("{item}: {}\n\nStagewright-Run: {run}\n", report.summary);
+    let work = repository::work::Work {
+        clone,
+        base: &row.commit,
+        run,
+        message: &message,
+        author: &crate::effect::author(),
+        when: clock::now(),
+        limits: repository::work::Limits::default(),
+    };
+    let kept = job.bare.keep_work(&work).await.map_err(|error| match error {
+        repository::Error::Work(why) => {
+            Fault::new("work-not-taken", format!("what the run has made can't be committed: {why}"))
+        }
+        error => Fault::new("repository-trouble", error.to_string()),
+    })?;
+    let left_out: Vec<String> =
+        kept.left_out.iter().map(|left| format!("{} ({})", left.path, left.what)).collect();
+    if !left_out.is_empty() {
+        report.facts.push(("left-out".to_owned(), left_out.join(", ")));
+    }
+    report.facts.push(("work-base".to_owned(), row.commit.to_string()));
+    Ok(kept.commit)
+}
+
+/// The reports that lie in a folder of the clone, in the order of their names.
+fn reports(clone: &Path, folder: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(clone.join(folder)).into_iter().flatten().flatten();
+    let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+    let names = files.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(".md")).collect();
+    names.sort();
+    names.into_iter().map(|name| format!("{folder}/{name}")).collect()
 }
 
 /// The base branch, and where the commit's branch left it: the commit itself on the base branch.

@@ -3,9 +3,11 @@
 use std::time::{Duration, Instant};
 
 use stagewright_capability::files::{Area, Files, Kind};
+use stagewright_capability::llm::{Request as Question, Usage};
 use stagewright_capability::process::{Command, Completed, Event, Exit, StreamEnd};
+use stagewright_capability::ssh::{Command as RemoteCommand, Exit as RemoteExit, RemoteState};
 use stagewright_capability::{Failure, FailureKind};
-use stagewright_engine::ledger::Act;
+use stagewright_engine::ledger::{Act, ModelUsage};
 use stagewright_engine::outcome::Cause;
 use wasmtime::component::Resource;
 
@@ -332,25 +334,96 @@ impl probe::Host for RunState {
     }
 }
 
-// Neither is granted by this host yet, and a component that imports one is refused before it runs. These answers are
-// the second line of that defence.
+fn remote(command: ssh::RemoteCommand) -> RemoteCommand {
+    let ssh::RemoteCommand { target, argv, enclosure, timeout_ms } = command;
+    RemoteCommand { target, argv, enclosure, timeout: timeout_ms.map(Duration::from_millis) }
+}
+
+fn remote_exit(exit: RemoteExit) -> ssh::RemoteExit {
+    let state = |state: RemoteState| match state {
+        RemoteState::Ended => ssh::RemoteState::Ended,
+        RemoteState::Running => ssh::RemoteState::Running,
+        RemoteState::Unknown => ssh::RemoteState::Unknown,
+    };
+    match exit {
+        RemoteExit::Exited(code) => ssh::RemoteExit::Exited(code),
+        RemoteExit::NotEntered(code) => ssh::RemoteExit::NotEntered(code),
+        RemoteExit::NotStarted(failure) => ssh::RemoteExit::NotStarted(told(failure)),
+        RemoteExit::Interrupted(failure, left) => ssh::RemoteExit::Interrupted((told(failure), state(left))),
+        RemoteExit::TimedOut(left) => ssh::RemoteExit::TimedOut(state(left)),
+        RemoteExit::Cancelled(left) => ssh::RemoteExit::Cancelled(state(left)),
+    }
+}
 
 impl ssh::Host for RunState {
     async fn exec(
         &mut self,
-        _command: ssh::RemoteCommand,
+        command: ssh::RemoteCommand,
     ) -> wasmtime::Result<Result<ssh::RemoteCompleted, types::Failure>> {
         let call = self.seam.enter()?;
-        Ok(Err(self.refuse(call.at, "ssh.exec", not_granted("ssh"))))
+        let (target, argv) = (command.target.clone(), [&command.enclosure[..], &command.argv].concat());
+        // Bounded by its grant, which ends the command, and by the run's own time.
+        let done = match self.capabilities.ssh.clone() {
+            Some(granted) => granted.exec(remote(command)).await,
+            None => Err(not_granted("ssh")),
+        };
+        Ok(match done {
+            Ok(done) => {
+                self.seam.record(call.at, Act::Remote { target, argv, exit: done.exit.tell() });
+                let stream = |end: StreamEnd| process::StreamEnd { tail: end.tail, total: end.total };
+                Ok(ssh::RemoteCompleted {
+                    exit: remote_exit(done.exit),
+                    stdout: stream(done.stdout),
+                    stderr: stream(done.stderr),
+                    duration_ms: millis(done.duration),
+                })
+            }
+            Err(failure) => Err(self.refuse(call.at, "ssh.exec", failure)),
+        })
     }
 }
 
 impl llm::Host for RunState {
     async fn run(
         &mut self,
-        _request: llm::Request,
+        request: llm::Request,
     ) -> wasmtime::Result<Result<llm::Response, types::Failure>> {
         let call = self.seam.enter()?;
-        Ok(Err(self.refuse(call.at, "llm.run", not_granted("llm"))))
+        let llm::Request { role, prompt, timeout_ms } = request;
+        let Some(granted) = self.capabilities.llm.clone() else {
+            return Ok(Err(self.refuse(call.at, "llm.run", not_granted("llm"))));
+        };
+        let asked = Question { role: role.clone(), prompt, timeout: timeout_ms.map(Duration::from_millis) };
+        // Bounded by its role, which ends the agent, and by the run's own time.
+        let answered = granted.ask(asked).await;
+        for kept in answered.attachments {
+            self.seam.record(call.at, Act::Attachment { name: kept.name, content: kept.content });
+        }
+        if let Some(done) = &answered.command {
+            self.seam.record(call.at, family::command(done));
+        }
+        let usage = answered.usage;
+        let answer = answered.result.as_ref().map_or_else(|failure| failure.code, |_| "ok").to_owned();
+        self.seam.record(call.at, Act::Model { role, answer, usage: model_usage(&usage) });
+        Ok(answered.result.map_err(told).map(|text| llm::Response {
+            text,
+            usage: llm::Usage {
+                input_tokens: usage.input_tokens.unwrap_or(0),
+                output_tokens: usage.output_tokens.unwrap_or(0),
+                cache_read_tokens: usage.cache_read_tokens.unwrap_or(0),
+                cache_write_tokens: usage.cache_write_tokens.unwrap_or(0),
+                cost_micro_usd: usage.cost_micro_usd,
+            },
+        }))
+    }
+}
+
+fn model_usage(usage: &Usage) -> ModelUsage {
+    ModelUsage {
+        input_tokens: usage.input_tokens.unwrap_or(0),
+        output_tokens: usage.output_tokens.unwrap_or(0),
+        cache_read_tokens: usage.cache_read_tokens.unwrap_or(0),
+        cache_write_tokens: usage.cache_write_tokens.unwrap_or(0),
+        cost_micro_usd: usage.cost_micro_usd,
     }
 }

@@ -67,7 +67,10 @@ impl State {
         if task.head.as_ref() == Some(&observed.head) {
             return Ok(task.clone());
         }
-        let detail = json!({ "head": observed.head, "before": task.head });
+        let mut detail = json!({ "head": observed.head, "before": task.head });
+        if !observed.changed_reports.is_empty() {
+            detail["changed_reports"] = json!(observed.changed_reports);
+        }
         task.head = Some(observed.head);
         task.updated = observed.now;
         let task = task.clone();

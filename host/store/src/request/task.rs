@@ -88,6 +88,8 @@ pub struct ObserveHead {
     pub task: TaskKey,
     /// The branch's head now.
     pub head: CommitId,
+    /// Stages whose report on the branch is not the one that its gate has read: for the event log.
+    pub changed_reports: Vec<StageName>,
     /// The time.
     pub now: Timestamp,
 }

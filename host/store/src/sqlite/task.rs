@@ -161,7 +161,10 @@ pub(super) fn observe_head(batch: &mut Batch<'_>, observed: &ObserveHead) -> Ste
         observed.head.as_str(),
         observed.now.as_millis()
     ])?;
-    let detail = json!({ "head": observed.head, "before": found.task.head });
+    let mut detail = json!({ "head": observed.head, "before": found.task.head });
+    if !observed.changed_reports.is_empty() {
+        detail["changed_reports"] = json!(observed.changed_reports);
+    }
     event::write(batch, &found.subject(observed.now), "head-observed", &detail)?;
     Ok(of_row(conn, found.row)?.task)
 }

@@ -65,12 +65,18 @@ pub async fn a_branch_head_is_kept_apart_from_the_examined_commit(place: &dyn Pl
     let world = World::new(place).await;
     let claimed = world.running().await;
     world.store.conclude(world.conclusion(&claimed, run_of(&claimed))).await.unwrap();
-    let head = ObserveHead { task: world.task.clone(), head: commit('b'), now: world.now() };
+    let head = ObserveHead {
+        task: world.task.clone(),
+        head: commit('b'),
+        changed_reports: Vec::new(),
+        now: world.now(),
+    };
     let task = world.store.observe_head(head).await.unwrap();
     assert_eq!(task.head, Some(commit('b')));
     assert_eq!(task.examined, Some(commit('a')));
     assert_eq!(task.verdicts[&super::world::stage("testing")].judgement, Judgement::Pass);
-    let missing = ObserveHead { task: key("ORCH-9"), head: commit('b'), now: world.now() };
+    let missing =
+        ObserveHead { task: key("ORCH-9"), head: commit('b'), changed_reports: Vec::new(), now: world.now() };
     assert_eq!(world.store.observe_head(missing).await, Err(TaskRefused::NoSuchTask(key("ORCH-9"))));
 }
 

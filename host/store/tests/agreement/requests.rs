@@ -341,7 +341,7 @@ impl Asker {
                 self.compare("resume_task", &one, &other);
             }
             _ => {
-                let head = ObserveHead { task: key, head: self.commit(), now };
+                let head = ObserveHead { task: key, head: self.commit(), changed_reports: Vec::new(), now };
                 let _ = both!(self, observe_head(head));
             }
         }

@@ -8,12 +8,16 @@ pub(crate) mod apt;
 pub(crate) mod python;
 pub(crate) mod wasm;
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::command;
 use crate::error::Error;
 use crate::step::{say, step};
 use crate::workspace::Workspace;
+
+/// A shell in one file, which needs no library: all that a test's container has.
+pub(crate) const BUSYBOX: &str = "/bin/busybox";
 
 /// Looks for everything and installs what is missing.
 pub(crate) fn run(workspace: &Workspace) -> Result<(), Error> {
@@ -26,6 +30,31 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Error> {
         say(format!("suites are run by {}", workspace.shown(&python)));
         Ok(())
     })
+}
+
+/// Looks for what only the tests need, and installs what is missing.
+pub(crate) fn for_tests() -> Result<(), Error> {
+    step("set-up of the tests", || {
+        ssh()?;
+        // Where no container engine runs, the tests that use one say that they are skipped.
+        let engine =
+            command::ask(Command::new("docker").args(["version", "--format", "{{.Server.Version}}"]));
+        if engine.is_some() && !Path::new(BUSYBOX).exists() {
+            apt::install("a shell for containers", &["busybox-static"])?;
+        }
+        Ok(())
+    })
+}
+
+/// Sees to it that there are an ssh client and a server, which tests and the whole demo use on loopback.
+pub(crate) fn ssh() -> Result<(), Error> {
+    let packages = ["openssh-client", "openssh-server"];
+    let there =
+        || Path::new("/usr/sbin/sshd").exists() && command::ask(Command::new("ssh").arg("-V")).is_some();
+    if !there() {
+        apt::install("ssh", &packages)?;
+    }
+    if there() { Ok(()) } else { Err(apt::missing("ssh", &packages)) }
 }
 
 /// Sees to it that `name` can be run; `package` is Debian's that has it.

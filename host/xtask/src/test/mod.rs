@@ -55,6 +55,9 @@ impl Report {
 pub(crate) fn run(workspace: &Workspace, selection: &Selection) -> Result<(), Error> {
     let start = Instant::now();
     setup::run(workspace)?;
+    if !selection.quick {
+        setup::for_tests()?;
+    }
     let mut report = Report::default();
     let only_tests = selection.filter.is_some();
     if !only_tests {

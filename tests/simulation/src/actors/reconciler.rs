@@ -37,7 +37,12 @@ async fn compare(host: &Host, task: Task, head: CommitId) {
     let task = if task.head.as_ref() == Some(&head) {
         task
     } else {
-        let observed = ObserveHead { task: key.clone(), head: head.clone(), now: host.now() };
+        let observed = ObserveHead {
+            task: key.clone(),
+            head: head.clone(),
+            changed_reports: Vec::new(),
+            now: host.now(),
+        };
         match host.store.observe_head(observed).await {
             Ok(task) => task,
             Err(_) => return,

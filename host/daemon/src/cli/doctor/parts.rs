@@ -8,11 +8,11 @@ use stagewright_engine::name::RepoName;
 use stagewright_engine::time::Span;
 
 use super::finding::Finding;
-use super::settings;
+use super::{channels, settings};
 use crate::cli::plugin::Workshop;
 use crate::cli::trial::Trial;
-use crate::config::Config;
 use crate::config::sections::Require;
+use crate::config::{Config, STAGING_RUNNER};
 use crate::host;
 use crate::installation::Installation;
 
@@ -101,6 +101,9 @@ pub(super) async fn components(
                     ),
                 ));
                 findings.extend(settings::of(config, installation, name, repo, &found).await);
+                if name.as_str() == STAGING_RUNNER && config.staging_runner.enabled {
+                    findings.extend(channels::staging(config, installation, repo, &found).await);
+                }
             }
             Err(error) => findings.push(Finding::broken(check, error.to_string())),
         }

@@ -70,15 +70,7 @@ fn nothing_but_named(
     trial: &Trial,
     shepherd: Shepherd,
 ) -> Result<Capabilities, stagewright_capability::Failure> {
-    let folder = |name| trial.path().join(name);
-    let place = Place {
-        run: RunId::new(clock::new_id()),
-        clone: folder("clone"),
-        scratch: folder("scratch"),
-        home: folder("home"),
-        tmp: folder("tmp"),
-        logs: folder("logs"),
-    };
+    let place = place(trial);
     let cancel = Cancel::new();
     let endpoints = std::collections::BTreeMap::new();
     let probe = probe::Grant { endpoints, max_bytes: 1, max_time: Duration::from_secs(1) };
@@ -86,5 +78,19 @@ fn nothing_but_named(
         process: Some(Process::new(process::Grant::default(), place.clone(), shepherd, cancel.clone())),
         files: Some(files::Files::new(files::Grant::default(), place)),
         probe: Some(probe::Probe::new(probe, cancel)?),
+        ..Capabilities::default()
     })
+}
+
+/// Folders of a run that never takes place.
+pub(super) fn place(trial: &Trial) -> Place {
+    let folder = |name| trial.path().join(name);
+    Place {
+        run: RunId::new(clock::new_id()),
+        clone: folder("clone"),
+        scratch: folder("scratch"),
+        home: folder("home"),
+        tmp: folder("tmp"),
+        logs: folder("logs"),
+    }
 }

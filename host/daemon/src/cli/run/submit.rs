@@ -74,7 +74,9 @@ pub(super) async fn submit(
         )));
     }
     let head = if task.branch == branch { head } else { bare.head_when_opened(&task.branch).await? };
-    task = store.observe_head(ObserveHead { task: key.clone(), head: head.clone(), now }).await?;
+    task = store
+        .observe_head(ObserveHead { task: key.clone(), head: head.clone(), changed_reports: Vec::new(), now })
+        .await?;
 
     if let Some(hold) = task.hold() {
         return Ok(ended(request, &task, RunOutcome::Held, Some(hold.fault.clone())));

@@ -18,7 +18,7 @@ section! {
         /// What all runs may spend in one day (UTC). If it is not set: nothing limits it.
         budget_day_usd: Option<Money>;
         /// How often one run may ask.
-        calls: u32 = 10, within 1..=1_000;
+        run_calls: u32 = 16, within 1..=1_000;
         /// The role that does a stage's work: `{ deploy = "operator" }`. By default `analysis` is done by `analyst`,
         /// `architecture` by `architect`, `development` by `developer`, `review` by `reviewer`, `testing` by `tester`,
         /// `deploy-staging` and `deploy` by `deployer`, and any other stage by the role of its own name.

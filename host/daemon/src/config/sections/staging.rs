@@ -31,6 +31,9 @@ section! {
         known_hosts: Option<PathBuf>;
         /// An ssh configuration to use instead of the user's.
         config: Option<PathBuf>;
+        /// Further options of the ssh client, such as `["ProxyJump=gate"]`. What the host insists on stands before them: strict
+        /// host keys, no questions, no forwarding, no shared connection.
+        options: Vec<String> = Vec::new();
         /// How long a connection may take.
         connect_timeout_s: Seconds = Seconds(10), within 1..=600;
     }
