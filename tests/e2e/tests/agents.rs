@@ -2,7 +2,7 @@
 //! doubtful is never a PASS.
 
 use stagewright_e2e::agent::{Agent, holds};
-use stagewright_e2e::{Daemon, Host, Repo};
+use stagewright_e2e::{Daemon, Host, Repo, sshd};
 
 /// A host whose test-runner is switched off, so that this agent does the stage `testing`.
 fn host_of(agent: &Agent) -> Host {
@@ -96,9 +96,7 @@ fn a_budget_that_is_spent_holds_the_task_and_names_its_key() {
     let notes = format!("llm.variables={{ NOTES = \"{}\" }}", agent.notes().display());
     let host = host.with(&agent.writes()).with("llm.budget_task_usd=0.50").with(&notes);
     host.run(&repo, "A-1").failed();
-    host.call(["task", "move", "A-1", "testing"]);
     host.run_with(&repo, "A-1", &["--again"]).failed();
-    host.call(["task", "move", "A-1", "testing"]);
     let spent = host.run_with(&repo, "A-1", &["--again"]);
     spent.ended(78, "held", "llm-budget-spent", "testing");
     assert!(spent.stdout.contains("llm.budget_task_usd"), "{spent:#?}");
@@ -190,4 +188,35 @@ fn a_comment_on_a_fail_is_a_file_of_its_own_and_changes_nothing() {
     let comment = std::fs::read_to_string(report.with_file_name("comment.md")).unwrap();
     assert!(comment.starts_with("<!--") && comment.contains("it should have passed"), "{comment}");
     assert_eq!(host.task("A-1")["stage"], "development");
+}
+
+#[test]
+fn a_report_that_is_edited_after_its_gate_is_noticed_and_its_verdict_stands() {
+    // Nobody listens on staging, so that the task stays on its way.
+    let target = format!("[ssh.targets.staging]\nhost = \"127.0.0.1\"\nport = {}\n", sshd::free_port());
+    let (repo, host) = (Repo::passing_with(&[]), Host::new().with_file(&target));
+    repo.git(&["checkout", "--quiet", "-b", "elsewhere"]);
+    let path = repo.path();
+    let added =
+        ["task", "add", "A-1", "--repo", path.to_str().unwrap(), "--branch", "main", "--stage", "testing"];
+    assert_eq!(host.call(added).exit, 0);
+    let daemon = Daemon::start(&host, &["--set", "reconciler.every_s=1"]);
+    assert_eq!(daemon.hear_transition("A-1", "testing")["to_stage"], "deploy-staging");
+    assert_eq!(daemon.hear_end("A-1", "deploy-staging")["outcome"], "deferred");
+    let mut events = daemon.request("GET", "/events").listen();
+    let report = "docs/work-items/A-1/13-test-report.md";
+    repo.git(&["checkout", "--quiet", "main"]);
+    let text = std::fs::read_to_string(path.join(report)).unwrap();
+    repo.write(report, text.replace("PASS", "FAIL"));
+    repo.commit("It did not pass at all");
+    let seen = events.hear_like(|event| {
+        event.data["kind"] == "head-observed" && !event.data["detail"]["changed_reports"].is_null()
+    });
+    assert_eq!(seen.data["detail"]["changed_reports"], serde_json::json!(["testing"]));
+    let task = host.task("A-1");
+    assert_eq!(
+        (&task["stage"], &task["verdicts"]["testing"]["judgement"]),
+        (&"deploy-staging".into(), &"pass".into())
+    );
+    daemon.stop();
 }

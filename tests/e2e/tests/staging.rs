@@ -102,6 +102,18 @@ fn what_may_pass_is_tried_again() {
 }
 
 #[test]
+fn a_fault_that_does_not_pass_is_tried_so_often_and_then_waits_for_a_person() {
+    let sshd = Sshd::new();
+    let target = sshd.target(&[("port", free_port().to_string())]);
+    let host = host_of(&target, &format!("infra_retry_max = 1\n{}", shell("exit 0")));
+    let repo = Repo::passing_with(&[]);
+    let stage = ["--stage", "deploy-staging"];
+    deferred(&host.run_with(&repo, "A-1", &stage), "ssh-refused");
+    held(&host.run_with(&repo, "A-1", &stage), "ssh-refused");
+    assert_eq!(host.task("A-1")["attempts_spent"], 0);
+}
+
+#[test]
 fn arguments_arrive_as_they_are() {
     let sshd = Sshd::new();
     let odd = ["it's", "two\nlines", "$(touch /tmp/never)", "; exit 9", "--", "-n", "", "\"q\" \\ `x` ä"];
