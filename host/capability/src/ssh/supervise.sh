@@ -42,7 +42,7 @@ rm -f "$stopped"
 stop() {
     [ -e "$record" ] || exit 0
     : >"$stopped"
-    records "$level"
+    records $levels
     end_members
     exit 0
 }
@@ -100,7 +100,7 @@ code=$?
 exec 3<&-
 
 # Whatever it left behind ends with it.
-records "$level"
+records $levels
 end_members
 gone=$?
 kill "$timer"

@@ -1,0 +1,9 @@
+//! Commands on a real sshd, through the real client under the real shepherd. `cargo xtask test` builds the shepherd first.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
+
+mod container;
+mod ended;
+mod ending;
+mod never;
+mod scene;
+mod sshd;
