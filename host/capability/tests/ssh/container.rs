@@ -1,7 +1,6 @@
 //! Commands in a container, over ssh, with the marks inside. They need a docker engine.
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use stagewright_capability::ssh::{Completed, Exit, RemoteState};
@@ -107,7 +106,8 @@ async fn a_container_that_can_not_be_entered_is_told_by_the_clients_code() {
     let unknown = inside(&scene, &["docker", "exec", "-i", "nobody-knows-it"], "exit 0").await;
     assert_eq!(unknown.exit, Exit::NotEntered(1));
     assert!(text(&unknown.stderr.tail).contains("No such container"), "{}", text(&unknown.stderr.tail));
-    docker(&["exec", &container.0, "rm", "/bin/sh"]);
+    // This shell would find itself as a part of `env`, so that has to go as well.
+    docker(&["exec", &container.0, "rm", "/bin/sh", "/bin/env"]);
     let without = inside(&scene, &container.exec(), "exit 0").await;
     assert!(matches!(without.exit, Exit::NotEntered(126 | 127)), "{without:?}");
     docker(&["stop", "-t", "0", &container.0]);
@@ -140,9 +140,7 @@ async fn a_missing_client_and_a_client_without_an_engine_are_never_the_suites_fa
 async fn a_container_that_is_killed_under_its_command_interrupts_it() {
     let Some(container) = Container::start() else { return };
     let scene = Scene::new();
-    let begun = scene.file("begun");
     let task = running(&scene, &container).await;
-    let _ = begun;
     docker(&["kill", &container.0]);
     match task.await.unwrap().exit {
         Exit::Interrupted(failure, state) => {
@@ -210,7 +208,5 @@ async fn running(scene: &Scene, container: &Container) -> tokio::task::JoinHandl
     let done =
         tokio::time::timeout(LONG, wait.args(["exec", &container.0, "sh", "-c", waiting]).status()).await;
     assert!(done.expect("it did not begin").unwrap().success());
-    // Its end is not what is waited for here.
-    assert!(tokio::time::timeout(Duration::ZERO, async { task.is_finished() }).await == Ok(false));
     task
 }

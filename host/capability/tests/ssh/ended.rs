@@ -14,6 +14,11 @@ async fn a_command_that_succeeds_says_so_with_its_output() {
     assert_eq!((text(&done.stdout.tail), text(&done.stderr.tail)), ("out\n".into(), "err\n".into()));
     assert_eq!((scene.log("ssh-stdout.log"), scene.log("ssh-stderr.log")), ("out\n".into(), "err\n".into()));
     scene.ssh().check("staging").await.unwrap();
+    let record = |folder: &str| {
+        let user = rustix::process::getuid().as_raw();
+        std::path::Path::new(folder).join(format!("stagewright-{user}/{}.outer", scene.grant.job))
+    };
+    assert!(!["/tmp", "/dev/shm", "/var/tmp"].iter().any(|folder| record(folder).exists()));
 }
 
 #[tokio::test]
@@ -108,8 +113,9 @@ async fn a_command_may_close_its_streams() {
 async fn what_a_command_leaves_in_the_background_ends_with_it() {
     let done = Scene::new().sh("setsid sleep 600 & env -i sleep 600 & echo $!; exit 4").await;
     assert_eq!(done.exit, Exit::Exited(4));
-    let left = std::path::Path::new("/proc").join(text(&done.stdout.tail).trim());
-    assert!(!left.exists(), "{} still runs", left.display());
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", text(&done.stdout.tail).trim()));
+    // Where the first process waits for nobody, what has ended stays in the table.
+    assert!(stat.as_ref().map_or(true, |stat| stat.contains(") Z ")), "{stat:?}");
 }
 
 #[tokio::test]
@@ -119,8 +125,7 @@ async fn the_secrets_are_nowhere_that_a_command_may_look() {
     let mut scene = Scene::new();
     scene.grant.tail_bytes = 16 << 20;
     let done = scene.sh(script).await;
-    // Were a secret among it, it would have been taken for a part of a mark and be missing from the log; so it is
-    // looked for by its form: nothing else in there is 32 hex digits behind an assignment of ours.
+    // The secrets are on the same line as these, and nowhere else.
     let seen = text(&done.stdout.tail);
     assert!(seen.contains("STAGEWRIGHT_REMOTE="), "{seen}");
     assert!(!seen.contains("begin='") && !seen.contains("end='"), "the line was seen");
@@ -128,11 +133,25 @@ async fn the_secrets_are_nowhere_that_a_command_may_look() {
 
 #[tokio::test]
 async fn a_login_shell_that_talks_is_not_taken_for_the_command() {
-    let sshd = Sshd::with("SetEnv ENV=/nowhere BASH_ENV=/dev/null");
-    let scene = Scene::on(sshd);
-    let done = scene.sh("echo \"$ENV\"; grep SigIgn /proc/self/status; umask").await;
+    let noisy = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(noisy.path(), "echo noise; echo noise >&2").unwrap();
+    // Only bash reads it; another login shell has nothing to say here.
+    let scene = Scene::on(Sshd::with(&format!("SetEnv BASH_ENV={}", noisy.path().display())));
+    let done = scene.exec(&["printf", "out"]).await;
+    assert_eq!((text(&done.stdout.tail), text(&done.stderr.tail)), ("out".into(), String::new()));
+}
+
+#[tokio::test]
+async fn a_command_meets_the_signals_and_the_mask_that_it_would_meet_by_hand() {
+    let done = Scene::new()
+        .sh("umask; while read -r key value; do [ $key = SigIgn: ] && echo $value; done </proc/self/status")
+        .await;
     let seen = text(&done.stdout.tail);
-    assert!(seen.starts_with("/nowhere\n") && seen.contains("SigIgn:\t0000000000000000\n"), "{seen}");
+    let (mask, ignored) = seen.trim().split_once('\n').unwrap();
+    let ignored = u64::from_str_radix(ignored, 16).unwrap();
+    // HUP, INT, QUIT, PIPE, TERM.
+    let usual = [1, 2, 3, 13, 15].map(|signal| 1_u64 << (signal - 1)).iter().sum::<u64>();
+    assert!(ignored & usual == 0 && mask != "0077", "{seen}");
 }
 
 #[tokio::test]

@@ -73,7 +73,6 @@ impl Scene {
         std::fs::read_to_string(self.place.logs.join(name)).unwrap()
     }
 
-
     /// Starts a command with a family that does not want to end; gives it with handles on all its processes once they
     /// are there.
     pub(crate) async fn family(&self) -> (tokio::task::JoinHandle<Result<Completed, Failure>>, Vec<OwnedFd>) {

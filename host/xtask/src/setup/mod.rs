@@ -8,6 +8,7 @@ pub(crate) mod apt;
 pub(crate) mod python;
 pub(crate) mod wasm;
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::command;
@@ -20,6 +21,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Error> {
     step("set-up", || {
         program("git", "git", "git")?;
         program("cc", "a C compiler", "gcc")?;
+        ssh()?;
         let toolchain = wasm::find_or_install(workspace)?;
         say(format!("components are built by {toolchain}"));
         let python = python::for_tests(workspace)?;
@@ -42,4 +44,24 @@ fn program(name: &str, what: &str, package: &str) -> Result<(), Error> {
     } else {
         Err(Error::Missing { what: what.to_owned(), remedy: apt::by_hand(packages) })
     }
+}
+
+/// Sees to it that there are an ssh client and, for the tests and the demo, a server. Neither tells its version as others
+/// do, and the server is in a folder where only root looks.
+fn ssh() -> Result<(), Error> {
+    let missing = || {
+        let absent =
+            [("ssh", "openssh-client"), ("sshd", "openssh-server")].into_iter().filter(|(name, _)| {
+                !["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"]
+                    .iter()
+                    .any(|folder| Path::new(folder).join(name).is_file())
+            });
+        absent.map(|(_, package)| package).collect::<Vec<_>>()
+    };
+    let packages = missing();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    apt::install("OpenSSH", &packages)?;
+    if missing().is_empty() { Ok(()) } else { Err(apt::missing("OpenSSH", &packages)) }
 }
