@@ -54,6 +54,7 @@ attend() {
 }
 # The last resort, for when nobody is left to keep the time.
 time_out() {
+    exec >/dev/null 3<&- 4>&-
     sleep "$limit" &
     nap=$!
     trap 'kill "$nap"; exit 0' TERM
@@ -87,9 +88,10 @@ run() {
     )
 }
 
-time_out >/dev/null 3<&- 4>&- &
-timer=$!
+# Where nobody hears this any more, it ends here, before anything else was started.
 say "$begin" begin
+time_out &
+timer=$!
 if [ -n "$inner" ]; then
     { { printf '%s\n' "$inner"; attend; } 4>&- & } | run "$@"
 else

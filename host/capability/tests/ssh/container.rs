@@ -48,7 +48,7 @@ impl Container {
         Some(container)
     }
 
-    fn exec<'a>(&'a self) -> [&'a str; 4] {
+    fn exec(&self) -> [&str; 4] {
         ["docker", "exec", "-i", &self.0]
     }
 

@@ -1,5 +1,6 @@
 //! Commands that are ended, and the proof that all that came of them is gone.
 
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -102,5 +103,33 @@ async fn where_the_target_can_not_be_asked_its_state_is_unknown() {
     for process in &family {
         let process = process.try_clone().unwrap();
         assert!(tokio::task::spawn_blocking(move || gone(&process, LONG)).await.unwrap(), "it still runs");
+    }
+}
+
+#[tokio::test]
+async fn every_shell_that_is_here_runs_the_script_alike() {
+    for shell in ["dash", "bash", "busybox"] {
+        let scene = Scene::new();
+        let folders = ["/bin", "/usr/bin", "/usr/local/bin"].map(|folder| Path::new(folder).join(shell));
+        let Some(program) = folders.into_iter().find(|path| path.is_file()) else {
+            eprintln!("SKIPPED: {shell} is not here");
+            continue;
+        };
+        let folder = scene.file("shell");
+        std::fs::create_dir(&folder).unwrap();
+        std::os::unix::fs::symlink(program, folder.join("sh")).unwrap();
+        let path = format!("PATH={}:/usr/local/bin:/usr/bin:/bin", folder.display());
+        for (script, code) in [("exit 7", 7), ("kill -KILL $$", 137), ("setsid sleep 600 & exit 0", 0)] {
+            let mut command = command(&["sh", "-c", script]);
+            command.enclosure = vec!["env".to_owned(), path.clone()];
+            let done = scene.ssh().exec(command).await.unwrap();
+            assert_eq!(done.exit, Exit::Exited(code), "{shell}: {script}");
+            assert_eq!((done.stdout.total, done.stderr.total), (0, 0), "{shell}: {script}");
+        }
+        let (task, family) = scene.family_in(&["env", &path]).await;
+        scene.sshd.cut();
+        let exit = task.await.unwrap().unwrap().exit;
+        assert!(matches!(exit, Exit::Interrupted(_, RemoteState::Ended)), "{shell}: {exit:?}");
+        assert!(family.iter().all(|process| gone(process, Duration::ZERO)), "{shell}: something still runs");
     }
 }

@@ -88,8 +88,7 @@ impl Scene {
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
         let pipe = pipe.to_str().unwrap().to_owned();
         let script = format!(
-            "trap '' TERM; setsid sh -c 'echo $$ >>{pipe}; sleep 600' & env -i setsid -w sh -c 'sleep 1' & \
-             env -i sh -c 'echo $$ >>{pipe}; exec sleep 600' & echo $$ >>{pipe}; echo suite; sleep 600; sleep 600"
+            "trap '' TERM; setsid sh -c 'echo $$ >>{pipe}; sleep 600' & env -i sh -c 'echo $$ >>{pipe}; exec sleep 600' & echo $$ >>{pipe}; echo suite; sleep 600; sleep 600"
         );
         let mut command = command(&["sh", "-c", &script]);
         command.enclosure = enclosure.iter().map(|word| (*word).to_owned()).collect();
