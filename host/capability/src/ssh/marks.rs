@@ -94,17 +94,19 @@ pub(super) enum Piece<'a> {
     Mark(Level, Word),
 }
 
+/// How a mark begins, where it stands, and how its word is read.
+type Opening = (Vec<u8>, Level, fn(&str) -> Option<Word>);
+
 /// Finds the marks in one output stream.
 pub(super) struct Finder {
-    /// How each mark begins, and how its word is read.
-    openings: Vec<(Vec<u8>, Level, fn(&str) -> Option<Word>)>,
+    openings: Vec<Opening>,
     /// What may be the beginning of a mark, and is not decided yet.
     held: Vec<u8>,
 }
 
 impl Finder {
     pub(super) fn new(outer: &Secrets, inner: Option<&Secrets>) -> Self {
-        let mut openings: Vec<(Vec<u8>, Level, fn(&str) -> Option<Word>)> = Vec::new();
+        let mut openings: Vec<Opening> = Vec::new();
         for (secrets, level) in [(Some(outer), Level::Outer), (inner, Level::Inner)] {
             let Some(Secrets { begin, end }) = secrets else { continue };
             openings.push((format!("[{begin} ").into_bytes(), level, Word::of_begin));

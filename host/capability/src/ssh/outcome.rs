@@ -239,3 +239,70 @@ fn never_there(target: &str, client: Option<Ending>, stderr: &[u8]) -> Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(words: &[Word]) -> Seen {
+        let mut seen = Seen::default();
+        words.iter().cloned().for_each(|word| seen.take(word));
+        seen
+    }
+
+    /// What is decided where the remote end, if it is asked, has ended.
+    fn told(outer: &[Word], inner: Option<&[Word]>, because: Option<Because>, code: i32) -> String {
+        let client = Some(Ending::Code(code));
+        let known = Known { outer: seen(outer), inner: inner.map(seen), because, client };
+        match decide("staging", known, b"Connection refused") {
+            Verdict::Told(exit) => exit.tell(),
+            Verdict::After(exit) => "asked: ".to_owned() + &exit(RemoteState::Ended).tell(),
+        }
+    }
+
+    #[test]
+    fn the_marks_decide() {
+        use Word::{Begin, Busy, End, Refused, Stopped};
+        let refused = || Refused("tool grep".to_owned());
+        let cases = [
+            (told(&[Begin, End(3)], None, None, 0), "code 3"),
+            (told(&[Begin, End(255)], None, None, 255), "code 255"),
+            (told(&[], None, None, 255), "not-started ssh-refused"),
+            (told(&[], None, None, 0), "not-started remote-shell"),
+            (told(&[Busy], None, None, 1), "not-started remote-busy"),
+            (told(&[refused()], None, None, 1), "not-started remote-tool-missing"),
+            (told(&[Begin], None, None, 255), "asked: interrupted connection-lost remote-ended"),
+            (told(&[Begin, Stopped], None, None, 0), "asked: timed-out remote-ended"),
+            (told(&[Begin, End(0)], Some(&[Begin, End(1)]), None, 0), "code 1"),
+            (told(&[Begin], Some(&[Begin, End(1)]), None, 255), "code 1"),
+            (told(&[Begin, End(126)], Some(&[]), None, 0), "not-entered 126"),
+            (told(&[Begin, End(1)], Some(&[Busy]), None, 0), "not-started remote-busy"),
+            (
+                told(&[Begin, End(137)], Some(&[Begin]), None, 0),
+                "asked: interrupted enclosure-ended remote-ended",
+            ),
+            (told(&[Begin], Some(&[]), None, 255), "asked: interrupted connection-lost remote-ended"),
+        ];
+        for (told, expected) in cases {
+            assert_eq!(told, expected);
+        }
+    }
+
+    #[test]
+    fn what_the_host_ended_is_told_as_that_whatever_the_marks_say() {
+        use Because::{Cancelled, Output, TimedOut};
+        use Word::{Begin, End};
+        let cases = [
+            (told(&[Begin, End(143)], None, Some(TimedOut), 0), "asked: timed-out remote-ended"),
+            (told(&[Begin, End(143)], None, Some(Cancelled), 0), "asked: cancelled remote-ended"),
+            (told(&[Begin], None, Some(Output), 255), "asked: interrupted output-limit remote-ended"),
+            (told(&[], None, Some(Cancelled), 255), "asked: cancelled remote-ended"),
+            // No suite has run out of time that never began.
+            (told(&[], None, Some(TimedOut), 255), "asked: not-started ssh-timed-out"),
+            (told(&[Begin], Some(&[]), Some(TimedOut), 255), "asked: not-started ssh-timed-out"),
+        ];
+        for (told, expected) in cases {
+            assert_eq!(told, expected);
+        }
+    }
+}

@@ -42,7 +42,7 @@ rm -f "$stopped"
 stop() {
     [ -e "$record" ] || exit 0
     : >"$stopped"
-    records "$level"
+    records $levels
     end_members
     exit 0
 }
@@ -54,6 +54,7 @@ attend() {
 }
 # The last resort, for when nobody is left to keep the time.
 time_out() {
+    exec >/dev/null 3<&- 4>&-
     sleep "$limit" &
     nap=$!
     trap 'kill "$nap"; exit 0' TERM
@@ -87,9 +88,10 @@ run() {
     )
 }
 
-time_out >/dev/null 3<&- 4>&- &
-timer=$!
+# Where nobody hears this any more, it ends here, before anything else was started.
 say "$begin" begin
+time_out &
+timer=$!
 if [ -n "$inner" ]; then
     { { printf '%s\n' "$inner"; attend; } 4>&- & } | run "$@"
 else
@@ -100,7 +102,7 @@ code=$?
 exec 3<&-
 
 # Whatever it left behind ends with it.
-records "$level"
+records $levels
 end_members
 gone=$?
 kill "$timer"
