@@ -9,14 +9,17 @@
 
 use std::collections::BTreeSet;
 
+use stagewright_engine::effect::EffectEnding;
 use stagewright_engine::identity::TaskKey;
-use stagewright_engine::job::Job;
+use stagewright_engine::job::{Job, JobState};
 use stagewright_engine::name::{CommitId, RepoName, WorkItem};
 use stagewright_engine::outcome::Fault;
 use stagewright_engine::task::Task;
 use stagewright_repository::{Bare, Repositories};
+use stagewright_store::request::effect::EffectRecord;
 use stagewright_store::request::task::TaskFilter;
 
+use crate::effect::WORK;
 use crate::worker::Worker;
 
 /// How many tasks of one branch are looked at. Beyond that a report of another one counts as a change of code.
@@ -29,6 +32,22 @@ pub struct ExaminedBranch {
     pub source: CommitId,
     /// Its head with the reports that the host's copy has on top.
     pub head: CommitId,
+}
+
+/// What was examined.
+#[derive(Clone, Debug)]
+pub(crate) struct Examined {
+    /// The commit.
+    pub(crate) commit: CommitId,
+    /// Whether it is what a run has made, and not on the branch yet.
+    pub(crate) on_its_way: bool,
+}
+
+impl Examined {
+    /// A commit that is on its branch.
+    pub(crate) fn at(commit: CommitId) -> Self {
+        Self { commit, on_its_way: false }
+    }
 }
 
 /// Why nothing can be said about a branch now.
@@ -64,14 +83,14 @@ impl Worker {
     pub(crate) async fn examined_copy(
         &self,
         task: &Task,
-        examined: &CommitId,
+        examined: &Examined,
         repositories: &Repositories,
     ) -> Result<Option<Bare>, Error> {
         let TaskKey { repo: name, .. } = &task.key;
         let repo = self.store.repo(name).await?.ok_or_else(|| Error::UnknownRepo(name.clone()))?;
         let bare = repositories.open(name, &repo.source).await?;
         let Some(head) = there(bare.head_when_opened(&task.branch).await)? else { return Ok(None) };
-        Ok(self.is_same_code(&bare, task, examined, &head).await?.then_some(bare))
+        Ok(self.stands(&bare, task, examined, &head).await?.then_some(bare))
     }
 
     /// Where a task's branch is now. `None`, if it is not the code that was examined, or is gone.
@@ -79,11 +98,11 @@ impl Worker {
         &self,
         bare: &Bare,
         task: &Task,
-        examined: &CommitId,
+        examined: &Examined,
     ) -> Result<Option<ExaminedBranch>, Error> {
         let Some(source) = there(bare.source_head(&task.branch).await)? else { return Ok(None) };
         let Some(head) = there(bare.head(&task.branch).await)? else { return Ok(None) };
-        let same = self.is_same_code(bare, task, examined, &head).await?;
+        let same = self.stands(bare, task, examined, &head).await?;
         Ok(same.then_some(ExaminedBranch { source, head }))
     }
 
@@ -95,15 +114,58 @@ impl Worker {
         live: Option<&Job>,
         head: &CommitId,
     ) -> Result<BTreeSet<CommitId>, Error> {
-        let judged = task.verdicts.values().map(|verdict| &verdict.commit);
-        let others: BTreeSet<&CommitId> = judged.chain(live.map(|job| &job.commit)).collect();
+        let judged: BTreeSet<&CommitId> = task.verdicts.values().map(|verdict| &verdict.commit).collect();
         let mut same = BTreeSet::from([head.clone()]);
-        for commit in others {
+        for commit in judged {
             if self.is_same_code(bare, task, commit, head).await? {
                 same.insert(commit.clone());
             }
         }
+        if let Some(job) = live
+            && self.stands(bare, task, &self.examined_by(job).await?, head).await?
+        {
+            same.insert(job.commit.clone());
+        }
         Ok(same)
+    }
+
+    /// What a job has examined, and whether what its run has made is still on its way to the branch.
+    pub(crate) async fn examined_by(&self, job: &Job) -> Result<Examined, stagewright_store::Error> {
+        let finished = matches!(job.state, JobState::Finished { .. });
+        let on_its_way = finished && !self.work_is_placed(job).await?;
+        Ok(Examined { commit: job.commit.clone(), on_its_way })
+    }
+
+    /// Whether the journal says that a job's work was put onto the branch.
+    async fn work_is_placed(&self, job: &Job) -> Result<bool, stagewright_store::Error> {
+        let effects = self.store.effects(&job.task).await?;
+        let placed = |record: &EffectRecord| {
+            record.job == job.id
+                && record.name == WORK
+                && matches!(record.ended, Some((EffectEnding::Done(_), _)))
+        };
+        Ok(effects.iter().any(placed))
+    }
+
+    /// Whether a branch at `head` is what was examined. What is on its way is not there yet: then the branch has to be where the
+    /// run began.
+    pub(crate) async fn stands(
+        &self,
+        bare: &Bare,
+        task: &Task,
+        examined: &Examined,
+        head: &CommitId,
+    ) -> Result<bool, Error> {
+        if self.is_same_code(bare, task, &examined.commit, head).await? {
+            return Ok(true);
+        }
+        match examined.on_its_way {
+            true => match bare.base_of_work(&examined.commit).await? {
+                Some(base) => self.is_same_code(bare, task, &base, head).await,
+                None => Ok(false),
+            },
+            false => Ok(false),
+        }
     }
 
     async fn is_same_code(
@@ -118,15 +180,7 @@ impl Worker {
         }
         // Read only where it matters: a thousand tasks can stand on one branch.
         let items = self.work_items_on(task).await?;
-        if bare.only_artifacts_between(commit, head, &items).await? {
-            return Ok(true);
-        }
-        // What a run has made and nobody has put onto the branch yet: the branch is where the run began.
-        match bare.base_of_work(commit).await? {
-            Some(base) if base == *head => Ok(true),
-            Some(base) => Ok(bare.only_artifacts_between(&base, head, &items).await?),
-            None => Ok(false),
-        }
+        Ok(bare.only_artifacts_between(commit, head, &items).await?)
     }
 
     /// The work items whose tasks stand on the task's branch, its own among them.

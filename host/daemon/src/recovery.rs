@@ -19,6 +19,9 @@ use crate::instance::{self, Process, ProcessFacts};
 use crate::state::StateDir;
 use crate::worker::artifact;
 
+/// The age at which a folder beside runs is nobody's any more.
+const A_DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
+
 /// What was taken over from one dead instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakenOver {
@@ -83,6 +86,7 @@ pub async fn sweep(store: &Arc<dyn Store>, state: &StateDir) -> Result<(), Error
     // Listed before the running jobs are asked for: a folder is made after its claim, so that one which is
     // listed and whose run does not run belongs to a run that has ended.
     let listed: Vec<_> = std::fs::read_dir(state.runs()).into_iter().flatten().flatten().collect();
+    sweep_aside(state).await;
     let running = store.running_jobs(None).await?;
     let effects = effects_under_way(store, |_| true).await?;
     let live: std::collections::BTreeSet<String> =
@@ -103,6 +107,19 @@ pub async fn sweep(store: &Arc<dyn Store>, state: &StateDir) -> Result<(), Error
         }
     }
     Ok(())
+}
+
+/// Removes what a killed process has left of what it did beside runs. Nothing of that takes a day.
+async fn sweep_aside(state: &StateDir) {
+    for entry in std::fs::read_dir(state.aside()).into_iter().flatten().flatten() {
+        let age =
+            entry.metadata().and_then(|facts| facts.modified()).ok().and_then(|made| made.elapsed().ok());
+        if age.is_some_and(|age| age > A_DAY)
+            && let Err(error) = stagewright_repository::removal::remove(&entry.path()).await
+        {
+            tracing::warn!(folder = %entry.path().display(), %error, "a folder that nobody uses could not be removed");
+        }
+    }
 }
 
 fn run_of(job: &Job) -> Option<RunId> {

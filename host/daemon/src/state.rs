@@ -147,6 +147,11 @@ impl StateDir {
         self.runs().join(run.to_string())
     }
 
+    /// The disposable folders of what the daemon has done beside runs: comments, and looks around.
+    pub fn aside(&self) -> PathBuf {
+        self.root.join("aside")
+    }
+
     /// What one run's processes printed, and what it attached.
     pub fn log(&self, run: RunId) -> PathBuf {
         self.root.join("logs").join(run.to_string())

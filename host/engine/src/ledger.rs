@@ -143,7 +143,10 @@ impl Ledger {
             // A status is digits; anything else is the code of a failure.
             Act::Probe { answer, .. } => answer.parse::<u16>().is_ok(),
             Act::Model { answer, .. } => answer == "ok",
-            Act::Remote { .. } => true,
+            // One that never began, or that somebody ended, has shown nothing.
+            Act::Remote { exit, .. } => {
+                ["code ", "timed-out", "interrupted"].iter().any(|seen| exit.starts_with(seen))
+            }
             Act::Attachment { .. } | Act::Refused { .. } => false,
         })
     }
@@ -181,13 +184,25 @@ mod tests {
         Act::Probe { endpoint: "staging".into(), path: "/health".into(), answer: answer.into() }
     }
 
+    fn remote(exit: &str) -> Act {
+        Act::Remote { target: "staging".into(), argv: vec!["true".into()], exit: exit.into() }
+    }
+
     fn model(answer: &str) -> Act {
         Act::Model { role: "tester".into(), answer: answer.into(), usage: ModelUsage::default() }
     }
 
     #[test]
     fn a_command_that_ended_and_whoever_answered_are_work() {
-        for act in [command("code 1"), command("signal 9"), command("timed-out"), probe("503"), model("ok")] {
+        let acts = [
+            command("code 1"),
+            command("signal 9"),
+            command("timed-out"),
+            probe("503"),
+            model("ok"),
+            remote("code 1"),
+        ];
+        for act in acts {
             assert!(ledger(vec![act.clone()]).shows_work(), "{act:?}");
         }
     }
@@ -197,6 +212,9 @@ mod tests {
         let acts = vec![
             command("cancelled"),
             command("lost: shepherd gone"),
+            remote("not-started ssh-refused"),
+            remote("not-entered 127"),
+            remote("cancelled remote-ended"),
             probe("connection-refused"),
             model("rate-limited"),
             Act::Refused { call: "process.spawn".into(), code: "program-not-granted".into() },

@@ -2,7 +2,9 @@
 //! doubtful is never a PASS.
 
 use stagewright_e2e::agent::{Agent, holds};
-use stagewright_e2e::{Daemon, Host, Repo, sshd};
+use stagewright_e2e::{Daemon, Host, Repo, processes, sshd};
+
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// A host whose test-runner is switched off, so that this agent does the stage `testing`.
 fn host_of(agent: &Agent) -> Host {
@@ -171,7 +173,7 @@ fn what_a_developer_leaves_in_its_clone_becomes_a_commit_of_the_branch_and_its_e
     let development = repo.git(&["show", "main:docs/work-items/A-1/10-development.md"]);
     let work = repo.git(&["log", "-1", "--format=%H", "main", "--", "test_new.py"]);
     assert!(
-        development.contains(&format!("commit: {work}")),
+        development.replace('"', "").contains(&format!("commit: {work}")),
         "the verdict is about what was made: {development}"
     );
 }
@@ -219,4 +221,41 @@ fn a_report_that_is_edited_after_its_gate_is_noticed_and_its_verdict_stands() {
         (&"deploy-staging".into(), &"pass".into())
     );
     daemon.stop();
+}
+
+#[test]
+fn a_branch_that_goes_on_without_the_work_of_its_own_task_is_noticed_and_the_work_is_kept() {
+    let agent = Agent::that(
+        "case $stage in development) echo 'def test_new(): pass' > test_new.py;; esac; draft result PASS; result success false 0.1",
+    );
+    // The branch is checked out, so that the host leaves it alone and keeps the work in its own copy.
+    let (repo, host) = (Repo::passing_with(&[]), Host::new().with(&agent.setting()));
+    let path = repo.path();
+    let added = ["task", "add", "A-1", "--repo", path.to_str().unwrap(), "--stage", "development"];
+    assert_eq!(host.call(added).exit, 0);
+    let daemon = Daemon::start(&host, &["--set", "reconciler.every_s=1"]);
+    assert_eq!(daemon.hear_transition("A-1", "development")["to_stage"], "review");
+    daemon.hear_end("A-1", "review");
+    assert!(!path.join("test_new.py").exists(), "a checkout was touched");
+    // The user goes on without taking it.
+    repo.write("other.py", "x = 1\n");
+    repo.commit("Something else");
+    processes::wait_for(LIMIT, "it is noticed", || host.task("A-1")["state"] == "held");
+    let hold = host.task("A-1")["hold"].clone();
+    assert_eq!(hold["fault"]["code"], "work-not-on-branch", "{hold:#}");
+    let work = hold["fault"]["message"].as_str().unwrap().to_owned();
+    daemon.stop();
+    // It is where the message says.
+    let commit = work.split(' ').find(|word| word.len() == 40).unwrap();
+    let copies = std::fs::read_dir(host.state().join("repos")).unwrap().flatten();
+    let there = copies.filter(|entry| entry.path().is_dir()).any(|entry| {
+        let shown = std::process::Command::new("git")
+            .arg("--git-dir")
+            .arg(entry.path())
+            .args(["show", &format!("{commit}:test_new.py")])
+            .output()
+            .unwrap();
+        shown.status.success()
+    });
+    assert!(there, "{work}");
 }

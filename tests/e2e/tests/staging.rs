@@ -241,7 +241,9 @@ fn lives(pid: &str) -> bool {
 /// A folder with programs that a shell needs, and with this one besides.
 fn programs(with: Option<(&str, &str)>) -> TempDir {
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
-    for name in ["sh", "env", "id", "grep", "sleep", "mkdir", "chmod", "rm", "mv", "cat", "setsid", "ls"] {
+    for name in
+        ["sh", "true", "env", "id", "grep", "sleep", "mkdir", "chmod", "rm", "mv", "cat", "setsid", "ls"]
+    {
         let found = std::env::split_paths(&std::env::var_os("PATH").unwrap())
             .map(|at| at.join(name))
             .find(|it| it.exists());

@@ -17,11 +17,13 @@ use stagewright_repository::{Bare, Repositories};
 use stagewright_sandbox::{Level, Observer};
 use stagewright_store::request::job::{ClaimNext, Claimed};
 use stagewright_store::request::run::{EndRefused, EndRun, RunEnding};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
 
 use super::Pipelines;
 use super::stop::{Phase, Stop};
+use crate::branch::Examined;
 use crate::clock;
 use crate::transition::{self, Completed};
 use crate::worker::{self, NextJob, Worked, Worker};
@@ -63,11 +65,12 @@ impl Pool {
         let pool = Arc::new(self);
         let mut running = JoinSet::new();
         let mut cancels: BTreeMap<RunId, Cancel> = BTreeMap::new();
+        let comments = Comments::default();
         loop {
             while stop.phase() == Phase::Running {
                 let Some((claimed, producer)) = pool.claim().await else { break };
                 let (cancel, pool, stop) = (Cancel::new(), Arc::clone(&pool), stop.clone());
-                let ended = cancel.clone();
+                let comments = comments.clone();
                 let run = worker::run_of(&claimed);
                 cancels.insert(run, cancel.clone());
                 running.spawn(async move {
@@ -81,21 +84,24 @@ impl Pool {
                         Ok(worked) if worked.judgement().is_some() => {}
                         _ => pool.look.notify_one(),
                     }
-                    if let Ok(worked) = &worked {
-                        pool.worker.comment(&claimed, &producer, worked, ended).await;
+                    if let Ok(worked) = worked {
+                        comments.begin(pool.worker.clone(), claimed, producer, worked);
                     }
                     run
                 });
             }
+            if stop.phase() != Phase::Running {
+                comments.cancel.cancel(Cause::Shutdown);
+            }
             let next = match stop.phase() {
                 Phase::Running => Phase::Draining,
-                Phase::Draining | Phase::Ending if running.is_empty() => return,
+                Phase::Draining | Phase::Ending if running.is_empty() => return comments.ended().await,
                 Phase::Draining => Phase::Ending,
                 Phase::Ending => {
                     cancels.values().for_each(|cancel| cancel.cancel(Cause::Shutdown));
                     // Each ends by itself now; a panic in one is no reason to leave the others.
                     while running.join_next().await.is_some() {}
-                    return;
+                    return comments.ended().await;
                 }
             };
             tokio::select! {
@@ -192,7 +198,8 @@ impl Pool {
 
     /// The host's copy, up to date and with the job's commit in it.
     async fn copy(&self, claimed: &Claimed) -> Result<Bare, Box<Outcome>> {
-        match self.worker.examined_copy(&claimed.task, &claimed.job.commit, &self.repositories).await {
+        let examined = Examined::at(claimed.job.commit.clone());
+        match self.worker.examined_copy(&claimed.task, &examined, &self.repositories).await {
             Ok(Some(bare)) => Ok(bare),
             // Nobody wants to know any more what another commit is like. The reconciler queues the new one.
             Ok(None) => Err(Box::new(Outcome::Cancelled(Cause::Superseded))),
@@ -202,6 +209,43 @@ impl Pool {
                 Err(Box::new(Outcome::Deferred(fault)))
             }
         }
+    }
+}
+
+/// Comments of models on what programs have found: beside the jobs and their limits, one at a time, and not waited for when
+/// the daemon stops. Clones share them.
+#[derive(Clone)]
+struct Comments {
+    tasks: TaskTracker,
+    turn: Arc<Semaphore>,
+    cancel: Cancel,
+}
+
+impl Default for Comments {
+    fn default() -> Self {
+        Self { tasks: TaskTracker::new(), turn: Arc::new(Semaphore::new(1)), cancel: Cancel::new() }
+    }
+}
+
+impl Comments {
+    fn begin(&self, worker: Worker, claimed: Claimed, producer: ProducerName, worked: Worked) {
+        if !worker.has_comment(&producer, &worked) || self.cancel.cause().is_some() {
+            return;
+        }
+        let Self { turn, cancel, .. } = self.clone();
+        self.tasks.spawn(async move {
+            // It is never closed.
+            let Ok(_turn) = turn.acquire().await else { return };
+            if cancel.cause().is_none() {
+                worker.comment(&claimed, &producer, &worked, cancel).await;
+            }
+        });
+    }
+
+    /// Waits until those that were told to end have ended.
+    async fn ended(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 }
 

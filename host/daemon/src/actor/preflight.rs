@@ -4,6 +4,7 @@
 //! the run, which says so as an outcome of its own.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use stagewright_capability::{Cancel, Place};
 use stagewright_engine::identity::RunId;
@@ -16,6 +17,9 @@ use super::stop::{Phase, Stop};
 use crate::clock;
 use crate::config::STAGING_RUNNER;
 use crate::worker::Worker;
+
+/// How long a look that is told to end may take for it.
+const END: Duration = Duration::from_secs(5);
 
 /// What the look has shown. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -75,10 +79,14 @@ pub async fn run(worker: Worker, shown: Preflight, stop: Stop) {
         return;
     }
     let cancel = Cancel::new();
-    let look = look(&worker, cancel.clone());
+    let mut look = std::pin::pin!(look(&worker, cancel.clone()));
     tokio::select! {
-        found = look => shown.tell(found),
-        () = stop.reached(Phase::Draining) => cancel.cancel(Cause::Shutdown),
+        found = &mut look => shown.tell(found),
+        () = stop.reached(Phase::Draining) => {
+            cancel.cancel(Cause::Shutdown);
+            // So that it clears away after itself; its end is not waited for any longer than this.
+            let _ = tokio::time::timeout(END, look).await;
+        }
     }
 }
 
@@ -92,11 +100,11 @@ async fn look(worker: &Worker, cancel: Cancel) -> Result<Vec<Finding>, String> {
     let producer = ProducerName::new(STAGING_RUNNER).map_err(|error| error.to_string())?;
     let repo = RepoName::new("unnamed").map_err(|error| error.to_string())?;
     let run = RunId::new(clock::new_id());
-    let folder = worker.state.run(run);
-    let place = Place::make(run, &folder, worker.state.log(run)).map_err(|error| error.to_string())?;
+    let folder = worker.state.aside().join(run.to_string());
+    let place = Place::make(run, &folder, folder.join("logs")).map_err(|error| error.to_string())?;
     let found = worker.preflight(&producer, &repo, &place, &cancel).await;
-    for folder in [folder, place.tmp, place.logs] {
-        // What can't be removed is for the next start's sweep.
+    for folder in [folder, place.tmp] {
+        // What can't be removed is for a later sweep.
         let _ = stagewright_repository::removal::remove(&folder).await;
     }
     found.map_err(|fault| fault.message)

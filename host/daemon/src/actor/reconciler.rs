@@ -129,7 +129,13 @@ impl Reconciler {
         };
         let live = store.live_job(&key).await?;
         let same = self.worker.same_code(bare, &task, live.as_ref(), &head).await?;
-        match after_push(pipeline, &task, live.as_ref(), |commit| same.contains(commit)) {
+        let after = after_push(pipeline, &task, live.as_ref(), |commit| same.contains(commit));
+        if !matches!(after, AfterPush::Nothing)
+            && let Some(work) = self.work_that_is_missing(bare, &task, &head).await?
+        {
+            return self.hold(&task, work_not_on_branch(&task, &work)).await;
+        }
+        match after {
             AfterPush::Back { expected, to } => {
                 let reason = format!("the branch moved to {}", head.short());
                 self.write(&task, expected, to, reason, head).await
@@ -147,6 +153,29 @@ impl Reconciler {
             }
             AfterPush::Nothing => Ok(()),
         }
+    }
+
+    /// The work of a stage that never reached the user's branch, and that a push has left behind: the user had the branch checked
+    /// out, and went on without taking it.
+    async fn work_that_is_missing(
+        &self,
+        bare: &Bare,
+        task: &Task,
+        head: &CommitId,
+    ) -> Result<Option<CommitId>, branch::Error> {
+        let pipeline = self.pipelines.of(&task.key.repo);
+        for (stage, verdict) in &task.verdicts {
+            let takes_work = pipeline.work(stage).is_some_and(|work| work.takes_work);
+            let behind = pipeline.position(stage) < pipeline.position(&task.stage);
+            if takes_work
+                && behind
+                && let Some(work) = bare.kept_work(verdict.run).await?
+                && !bare.is_ancestor(&work, head).await?
+            {
+                return Ok(Some(work));
+            }
+        }
+        Ok(None)
     }
 
     /// The stages whose report on the branch is not the one that its gate has read (A2). Their verdicts stand: the store has
@@ -255,6 +284,15 @@ fn branch_gone(task: &Task) -> Fault {
     let last = task.head.as_ref().map(|head| format!(" (it was at {head})")).unwrap_or_default();
     Fault::new("branch-gone", format!("the repository has no branch `{branch}` any more{last}")).with_remedy(format!(
         "make it again, then `stagewright task resume {item}`; or end the task with `stagewright task cancel {item}`"
+    ))
+}
+
+fn work_not_on_branch(task: &Task, work: &CommitId) -> Fault {
+    let (branch, item) = (&task.branch, &task.key.work_item);
+    let message =
+        format!("`{branch}` went on without the work of its own task, which is in {work} of the host's copy");
+    Fault::new("work-not-on-branch", message).with_remedy(format!(
+        "merge that commit into the branch, then `stagewright task resume {item}`; or have it done again: `stagewright task move {item} --to development`"
     ))
 }
 

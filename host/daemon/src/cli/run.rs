@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use clap::Args;
 use stagewright_capability::Cancel;
+use stagewright_engine::effect::EffectEnding;
 use stagewright_engine::identity::JobId;
 use stagewright_engine::name::{BranchName, ProducerName, StageName, WorkItem};
 use stagewright_engine::outcome::{Outcome, Report, Tally};
@@ -25,12 +26,12 @@ use super::progress::Progress;
 use super::run_report::{RunOutcome, RunReport};
 use super::{Failure, Global, run_text};
 use crate::branch::ExaminedBranch;
-use crate::effect::commit_report;
+use crate::effect::{ARTIFACT, WORK, commit_report};
 use crate::exit::Exit;
 use crate::host::{self, Host};
 use crate::state;
 use crate::transition::Completed;
-use crate::worker::Worked;
+use crate::worker::{Worked, Worker};
 
 /// What `run` takes.
 #[derive(Debug, Args)]
@@ -147,7 +148,7 @@ impl Run<'_> {
             Submitted::Finished(job) => {
                 self.progress.step("its suite was judged before; going on from there");
                 let mut report = submit::finished(self.host, request, &job).await?;
-                self.complete(job.id, &mut report).await?;
+                self.complete(job.id, commit, &mut report).await?;
                 return Ok(Ended { report: self.timed(report), found: None });
             }
             Submitted::Ended(report) => return Ok(Ended { report: self.timed(*report), found: None }),
@@ -166,30 +167,42 @@ impl Run<'_> {
         let work = worker.work(&claimed, &producer, &bare, checkout.as_deref(), cancel.clone(), observer);
         let worked = Box::pin(work).await;
         let worked = worked.map_err(|error| Failure::internal("the result could not be kept", &error))?;
-        if let Some(file) = worker.comment(&claimed, &producer, &worked, cancel.clone()).await {
+        // A transition with effects commits the report itself, behind the work.
+        if commit && !worked.finished && worked.judgement().is_some() {
+            self.commit(&claimed, &bare).await?;
+        }
+        let mut ended = self.tell(request, &claimed, &worked);
+        if worked.finished {
+            self.complete(claimed.job.id, commit, &mut ended.report).await?;
+        }
+        if worker.has_comment(&producer, &worked) {
+            self.progress.step("asking a model for its comment");
+        }
+        if let Some(file) = worker.comment(&claimed, &producer, &worked, cancel).await {
             self.progress.always(&format!("a model's comment on it is in {}", file.display()));
         }
         interrupted.abort();
-        if commit && worked.judgement().is_some() {
-            self.commit(&claimed, &bare).await?;
-        }
-        let finished = worked.finished;
-        let mut ended = self.tell(request, &claimed, worked);
-        if finished {
-            self.complete(claimed.job.id, &mut ended.report).await?;
-        }
         Ok(ended)
     }
 
     /// The effects on the way to the next stage, and what became of them.
-    async fn complete(&self, job: JobId, report: &mut RunReport) -> Result<(), Failure> {
-        let worker = &self.host.worker;
+    async fn complete(&self, job: JobId, commit: bool, report: &mut RunReport) -> Result<(), Failure> {
+        let worker = Worker { commits_reports: commit, ..self.host.worker.clone() };
         let Some(job) = worker.store.job(job).await? else { return Ok(()) };
+        report.commit = Some(job.commit.clone());
         self.progress.step("doing what has to be done before the next stage");
         let cancel = Cancel::new();
         let interrupted = tokio::spawn(watch::cancel_on_signal(cancel.clone()));
         let completed = worker.complete(&job, &self.host.repositories, &cancel).await;
         interrupted.abort();
+        for record in worker.store.effects(&job.task).await? {
+            let of_the_branch = [ARTIFACT, WORK].contains(&record.name.as_str());
+            if let (true, true, Some((EffectEnding::Done(what), _))) =
+                (record.job == job.id, of_the_branch, &record.ended)
+            {
+                self.progress.always(&format!("{}: {what}", record.name));
+            }
+        }
         match completed.map_err(|error| Failure::internal("the transition could not be kept", &error))? {
             Completed::Moved { task, .. } => report.to_stage = task.stage,
             Completed::PutOff(fault) => {
@@ -275,7 +288,7 @@ impl Run<'_> {
         &self,
         request: &Request,
         claimed: &stagewright_store::request::job::Claimed,
-        worked: Worked,
+        worked: &Worked,
     ) -> Ended {
         let judgement = worked.judgement();
         let fault = worked.fault().cloned();
@@ -290,8 +303,8 @@ impl Run<'_> {
             AfterRun::Cancel(_) | AfterRun::Requeue => RunOutcome::Cancelled,
             AfterRun::Supersede => RunOutcome::Superseded,
         };
-        let found = match worked.outcome {
-            Outcome::Verdict(report) => Some(report),
+        let found = match &worked.outcome {
+            Outcome::Verdict(report) => Some(report.clone()),
             _ => None,
         };
         let report = RunReport {
@@ -303,7 +316,7 @@ impl Run<'_> {
             judgement,
             from_stage: claimed.job.stage.clone(),
             to_stage: worked.task.stage.clone(),
-            artifact: worked.artifact,
+            artifact: worked.artifact.clone(),
             commit: Some(claimed.job.commit.clone()),
             fault: fault.map(Into::into),
             tally: found.as_ref().map_or_else(Tally::default, |found| found.tally),

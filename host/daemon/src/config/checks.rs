@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 use super::declare::KeyPath;
 use super::problem::{nearest, quoted};
 use super::reader::Collected;
-use super::sections::{Effect, EffectIs, EffectKind, ModelWay};
+use super::sections::{AgentSays, Effect, EffectIs, EffectKind, ModelWay};
 use super::{BUILT_IN, Config, LLM_FALLBACK, STAGING_RUNNER, TEST_RUNNER};
 
 /// The operator's names below a section. One that is not valid is noted and left out.
@@ -265,6 +265,7 @@ fn models(config: &Config, collected: &mut Collected) {
         let what = format!("{} is no name of a role", quoted(role));
         collected.problem(place, what, "use letters, digits, `-` and `_`: files are named after it");
     }
+    prices(config, collected);
     let general = (path("llm"), config.model.clone());
     let own = config
         .roles
@@ -292,6 +293,49 @@ fn models(config: &Config, collected: &mut Collected) {
             let what = format!("`{url}` is not an http:// or https:// address");
             collected.problem(collected.place(&url), what, "write it like `http://127.0.0.1:8080/v1`");
         }
+        if model.url.as_ref().is_some_and(|address| address.contains(['@', '?', '#'])) {
+            let what = format!("`{url}` has a user, a password or a query in it, which would be shown");
+            collected.problem(
+                collected.place(&url),
+                what,
+                "put the key into a file and name it in `key_file`",
+            );
+        }
+    }
+}
+
+/// A budget binds only where it is known what an answer costs.
+fn prices(config: &Config, collected: &mut Collected) {
+    let budgets = ["budget_run_usd", "budget_task_usd", "budget_day_usd"];
+    let set = [config.llm.budget_run_usd, config.llm.budget_task_usd, config.llm.budget_day_usd];
+    let budget = budgets
+        .into_iter()
+        .zip(set)
+        .find(|(_, budget)| budget.is_some())
+        .map(|(key, _)| path("llm").then(key));
+    for role in config.known_roles() {
+        let model = config.model_of(&role);
+        let (input, output) = (model.price_in_usd.is_some(), model.price_out_usd.is_some());
+        let own = KeyPath::new(["llm", "roles", role.as_str()]);
+        let (what, way_out) = match (model.way(), model.output()) {
+            (ModelWay::Server, _) if input != output => {
+                ("only one of `price_in_usd` and `price_out_usd` is set", "set both, or none")
+            }
+            (ModelWay::Server, _) if budget.is_some() && !input => (
+                "there is a budget, and nobody says what this server's answers cost",
+                "set `price_in_usd` and `price_out_usd`",
+            ),
+            (ModelWay::Agent, AgentSays::Text) if budget.is_some() => (
+                "there is a budget, and an agent with `output = \"text\"` does not say what it costs",
+                "have it print a result line, or leave the budgets out",
+            ),
+            _ => continue,
+        };
+        let keys = ["url", "program", "output", "price_in_usd", "price_out_usd", "way"];
+        let places = keys.iter().flat_map(|key| [own.then(key), path("llm").then(key)]).chain(budget.clone());
+        let place = places.map(|key| collected.place(&key)).find(|place| *place != super::Place::Default);
+        let what = format!("the role `{role}`: {what}");
+        collected.problem(place.unwrap_or(super::Place::Default), what, way_out);
     }
 }
 

@@ -1,11 +1,12 @@
 //! Who answers in which role, and what may be spent.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use stagewright_engine::name::{ProducerName, StageName};
 
 use super::sections::{AgentSays, Model, ModelWay};
-use super::value::{Program, Seconds};
+use super::value::{Program, Seconds, Secrets};
 use super::{Config, LLM_FALLBACK};
 
 /// How long one answer may take if nobody says. Less than a whole run, so that what was spent is still told.
@@ -44,6 +45,9 @@ impl Model {
     fn over(self, base: &Self) -> Self {
         // Another program has other arguments and another way to tell its end.
         let same = self.program.is_none();
+        // Another server is not sent the key of the first, and has other prices, as another model has.
+        let same_server = self.url.is_none();
+        let same_price = same_server && self.model.is_none();
         let own = !self.variables.reveal().is_empty();
         Self {
             way: self.way.or(base.way),
@@ -51,13 +55,17 @@ impl Model {
             output: self.output.or(base.output.filter(|_| same)),
             program: self.program.or_else(|| base.program.clone()),
             model: self.model.or_else(|| base.model.clone()),
-            variables: if own { self.variables } else { base.variables.clone() },
+            variables: match (own, same) {
+                (true, _) => self.variables,
+                (false, true) => base.variables.clone(),
+                (false, false) => Secrets::default(),
+            },
             read: self.read.or_else(|| base.read.clone()),
             write: self.write.or_else(|| base.write.clone()),
             url: self.url.or_else(|| base.url.clone()),
-            key_file: self.key_file.or_else(|| base.key_file.clone()),
-            price_in_usd: self.price_in_usd.or(base.price_in_usd),
-            price_out_usd: self.price_out_usd.or(base.price_out_usd),
+            key_file: self.key_file.or_else(|| base.key_file.clone().filter(|_| same_server)),
+            price_in_usd: self.price_in_usd.or(base.price_in_usd.filter(|_| same_price)),
+            price_out_usd: self.price_out_usd.or(base.price_out_usd.filter(|_| same_price)),
             timeout_s: self.timeout_s.or(base.timeout_s),
         }
     }
@@ -120,6 +128,13 @@ impl Config {
         default.chain(self.roles.keys().cloned()).chain(self.llm.stages.values().cloned()).collect()
     }
 
+    /// Files whose content is nobody's but the host's: keys, and this configuration.
+    pub fn secret_files(&self) -> Vec<PathBuf> {
+        let keys = self.known_roles().into_iter().filter_map(|role| self.model_of(&role).key_file);
+        let targets = self.ssh_targets.values().flat_map(|target| [&target.identity, &target.config]);
+        keys.chain(targets.flatten().cloned()).chain(self.file.clone()).collect()
+    }
+
     /// The budgets that outlive a run, in millionths of a US dollar: of a task, and of a day.
     pub fn lasting_budgets(&self) -> (Option<u64>, Option<u64>) {
         (
@@ -140,5 +155,18 @@ mod tests {
         let own = Model { program: Some(Program::named("codex")), ..Model::default() };
         let model = own.over(&base);
         assert_eq!((model.args, model.output), (None, None));
+    }
+
+    #[test]
+    fn another_server_is_not_sent_the_key_of_the_first() {
+        let base = Model {
+            url: Some("http://a/v1".to_owned()),
+            key_file: Some(PathBuf::from("/key")),
+            price_in_usd: None,
+            ..Model::default()
+        };
+        let own = Model { url: Some("http://b/v1".to_owned()), ..Model::default() };
+        assert_eq!(own.over(&base).key_file, None);
+        assert_eq!(Model::default().over(&base).key_file, Some(PathBuf::from("/key")));
     }
 }

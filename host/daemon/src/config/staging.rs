@@ -49,10 +49,14 @@ impl Config {
         self.staging.exec_host_side.unwrap_or(true)
     }
 
-    /// Whether there is anything on which staging can be checked, for everybody.
+    /// Whether there is anything on which staging can be checked, for everybody or for a repository.
     pub fn has_staging(&self) -> bool {
-        let target = self.staging.target.as_deref().unwrap_or(TARGET);
-        !self.staging_host_side() || self.ssh_targets.contains_key(target)
+        let unnamed = Repo::default();
+        self.repos.values().chain([&unnamed]).any(|repo| {
+            let staging = repo.staging.clone().over(&self.staging);
+            let target = staging.target.as_deref().unwrap_or(TARGET);
+            !staging.exec_host_side.unwrap_or(true) || self.ssh_targets.contains_key(target)
+        })
     }
 
     /// How long a whole run of the staging-runner may take.

@@ -203,7 +203,7 @@ fn grant(
         },
         read,
         write: spec.write.clone(),
-        hidden: config.file.iter().cloned().collect(),
+        hidden: config.secret_files(),
         // It is meant to reach the outside; a guard that it meets must not take it for a test.
         test_run: false,
         max_time: time,

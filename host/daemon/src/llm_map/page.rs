@@ -108,6 +108,8 @@ fn ways(reaches: &[Reach]) -> String {
     let words = reaches.iter().map(|reach| match reach {
         Reach::Import => "imports `llm`".to_owned(),
         Reach::Program(name) => format!("may start `{name}`"),
+        Reach::AnyProgram(name) => format!("may start `{name}`, which can reach anything"),
+        Reach::Target(name) => format!("may run anything on `{name}`"),
         Reach::Endpoint(name) => format!("may read `{name}`"),
         Reach::Variable(name) => format!("has `{name}`"),
         Reach::Seam => "the host's seam".to_owned(),

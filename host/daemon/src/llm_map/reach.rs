@@ -5,12 +5,14 @@
 //! the code under examination, and its answers reach control flow only as the exit code of a program.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Serialize;
 use stagewright_engine::name::{ProducerName, RepoName};
 use stagewright_sandbox::Capability;
 
-use crate::config::Config;
+use crate::config::{BUILT_IN, Config};
+use crate::programs;
 
 /// A way to a model.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -20,6 +22,10 @@ pub enum Reach {
     Import,
     /// A granted program is an agent.
     Program(String),
+    /// A granted program runs any other, or reaches any server.
+    AnyProgram(String),
+    /// A granted target runs anything.
+    Target(String),
     /// A granted endpoint is a model's server.
     Endpoint(String),
     /// Its processes are given a model's credential.
@@ -49,8 +55,14 @@ const AGENTS: [&str; 16] = [
     "opencode",
     "qwen",
 ];
+/// Programs by which anything can be reached: shells, interpreters, clients. What a built-in runner starts by them is the
+/// suite; a foreign producer says by itself what they run.
+const ANYTHING: [&str; 24] = [
+    "bash", "bun", "busybox", "curl", "dash", "deno", "docker", "env", "node", "npx", "nc", "perl", "php",
+    "podman", "python", "python3", "ruby", "sh", "socat", "ssh", "sudo", "wget", "xargs", "zsh",
+];
 /// Hosts that are known to serve models.
-const SERVERS: [&str; 9] = [
+const SERVERS: [&str; 8] = [
     "api.anthropic.com",
     "api.cohere.com",
     "api.deepseek.com",
@@ -58,7 +70,6 @@ const SERVERS: [&str; 9] = [
     "api.mistral.ai",
     "api.openai.com",
     "generativelanguage.googleapis.com",
-    "localhost:11434",
     "openrouter.ai",
 ];
 /// Beginnings of variables that hold a model's credential or address.
@@ -74,9 +85,13 @@ pub fn of(config: &Config, producer: &ProducerName, repo: &RepoName, imports: &[
     // What is granted and not imported is out of reach.
     if imports.contains(&Capability::Process) {
         let agents = Agents::of(config);
+        let foreign = !BUILT_IN.contains(&producer.as_str());
         for (name, program) in config.programs(producer, repo).unwrap_or_default() {
             if agents.is_one(program.as_path()) {
                 reaches.push(Reach::Program(name));
+            } else if foreign && names(program.as_path()).iter().any(|name| ANYTHING.contains(&name.as_str()))
+            {
+                reaches.push(Reach::AnyProgram(name));
             }
         }
         let variables = config.producers.get(producer).map(|producer| producer.process.variables.reveal());
@@ -86,10 +101,13 @@ pub fn of(config: &Config, producer: &ProducerName, repo: &RepoName, imports: &[
     if imports.contains(&Capability::Probe) {
         let served = servers(config);
         for (name, address) in config.endpoints(producer).unwrap_or_default() {
-            if authority(&address).is_some_and(|host| served.iter().any(|server| server == host)) {
+            if authority(&address).is_some_and(|host| served.contains(&host)) {
                 reaches.push(Reach::Endpoint(name));
             }
         }
+    }
+    if imports.contains(&Capability::Ssh) && !BUILT_IN.contains(&producer.as_str()) {
+        reaches.extend(config.targets(producer, repo).unwrap_or_default().into_keys().map(Reach::Target));
     }
     reaches
 }
@@ -105,25 +123,43 @@ impl Agents {
         Self(names)
     }
 
-    fn is_one(&self, program: &std::path::Path) -> bool {
-        file_name(program).is_some_and(|name| self.0.contains(&name))
+    fn is_one(&self, program: &Path) -> bool {
+        names(program).iter().any(|name| self.0.contains(name))
     }
 }
 
-fn file_name(program: &std::path::Path) -> Option<String> {
+/// The name of a program, and of what it really is where it is a link.
+fn names(program: &Path) -> Vec<String> {
+    let found = programs::find(program, std::env::var_os("PATH").as_deref());
+    let real = found.and_then(|file| file.canonicalize().ok());
+    [Some(program), real.as_deref()].into_iter().flatten().filter_map(file_name).collect()
+}
+
+fn file_name(program: &Path) -> Option<String> {
     Some(program.file_name()?.to_str()?.to_ascii_lowercase())
 }
 
 fn servers(config: &Config) -> Vec<String> {
     let configured = config.known_roles().into_iter().filter_map(|role| config.model_of(&role).url);
-    let configured = configured.filter_map(|url| authority(&url).map(str::to_owned));
-    SERVERS.map(str::to_owned).into_iter().chain(configured).collect()
+    let configured = configured.filter_map(|url| authority(&url));
+    let known = SERVERS.iter().filter_map(|server| authority(&format!("https://{server}")));
+    let local = authority("http://localhost:11434");
+    known.chain(local).chain(configured).collect()
 }
 
-/// Host and port of an address.
-fn authority(address: &str) -> Option<&str> {
-    let (_, rest) = address.split_once("://")?;
-    rest.split(['/', '?', '#']).next()
+/// Host and port of an address, in one way of writing: lower case, the port always there, one name for this machine.
+fn authority(address: &str) -> Option<String> {
+    let (scheme, rest) = address.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?.to_ascii_lowercase();
+    let default = if scheme.eq_ignore_ascii_case("https") { "443" } else { "80" };
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit()) => {
+            (host, port)
+        }
+        _ => (authority.as_str(), default),
+    };
+    let here = ["localhost", "[::1]"].contains(&host) || host.starts_with("127.");
+    Some(format!("{}:{port}", if here { "localhost" } else { host }))
 }
 
 fn is_of_a_model(variable: &str) -> bool {
@@ -165,6 +201,33 @@ mod tests {
         let found = reaches(&[(grant, programs), ("llm.roles.tester.program", "own-agent")], &ALL);
         assert_eq!(found, [Reach::Program("helper".to_owned()), Reach::Program("mine".to_owned())]);
         assert_eq!(reaches(&[(grant, programs)], &[Capability::Files]), [], "it can't start them");
+    }
+
+    #[test]
+    fn an_address_is_the_same_however_it_is_written() {
+        for (one, other) in [
+            ("https://API.openai.com/v1", "https://api.openai.com:443"),
+            ("http://127.0.0.1:11434", "http://localhost:11434/api"),
+            ("http://[::1]:11434/", "http://localhost:11434"),
+        ] {
+            assert_eq!(authority(one), authority(other));
+        }
+        assert_ne!(authority("http://a:1"), authority("http://a:2"));
+    }
+
+    #[test]
+    fn a_foreign_producer_with_a_shell_or_a_target_could_reach_anything() {
+        let text = "[producers.mine]\ncomponent = \"/x.wasm\"\nsha256 = \"SHA\"\n\
+                    [producers.mine.grants.process]\nprograms = { run = \"bash\", make = \"make\" }\n\
+                    [producers.mine.grants.ssh]\ntargets = [\"far\"]\n[ssh.targets.far]\nhost = \"far\"\n";
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text.replace("SHA", &"0".repeat(64))).unwrap();
+        let sources = Sources { file: Some(file.path().to_owned()), ..Sources::default() };
+        let config = Config::load(&sources).unwrap();
+        let imports = [Capability::Process, Capability::Ssh];
+        let found =
+            of(&config, &ProducerName::new("mine").unwrap(), &RepoName::new("shop").unwrap(), &imports);
+        assert_eq!(found, [Reach::AnyProgram("run".to_owned()), Reach::Target("far".to_owned())]);
     }
 
     #[test]

@@ -98,7 +98,8 @@ impl Worker {
         let Some(to) = transition::after_finish(&self.pipeline, &task, job, clock::now()) else {
             return Ok(Completed::Stale);
         };
-        let bare = match self.examined_copy(&task, &job.commit, repositories).await {
+        let examined = self.examined_by(job).await?;
+        let bare = match self.examined_copy(&task, &examined, repositories).await {
             Ok(Some(bare)) => Ok(bare),
             Ok(None) => return Ok(Completed::Stale),
             Err(error) => Err(error.fault()?),

@@ -21,6 +21,7 @@ use stagewright_store::request::conclusion::{ConcludeRefused, Ownership};
 use stagewright_store::request::lease::{LeaveRefused, LeaveRegion, Leaving, ReleaseRefused};
 
 use super::{Completed, Error};
+use crate::branch::{self, Examined, ExaminedBranch};
 use crate::effect::{Edge, Effect};
 use crate::worker::Worker;
 use crate::{clock, crash};
@@ -123,7 +124,8 @@ impl<'a> Region<'a> {
                 Some(_) => return Ok(Err(Left::Released)),
             }
             // Again before each: the user may have pushed since the last one, and the host's copy may have it already.
-            let branch = match self.worker.examined_branch(bare, self.task, &self.job.commit).await {
+            let examined = self.worker.examined_by(self.job).await?;
+            let branch = match self.worker.examined_branch(bare, self.task, &examined).await {
                 Ok(Some(branch)) => branch,
                 Ok(None) => return Ok(Err(Left::Released)),
                 Err(error) => return Ok(Err(self.put_off(error.fault()?))),
@@ -146,10 +148,11 @@ impl<'a> Region<'a> {
     async fn write_stage(&self, bare: &Bare) -> Result<Completed, Error> {
         let worker = self.worker;
         // The next stage sees the reports that are on the branch now, if git can say which.
-        let examined = &self.job.commit;
-        let commit = match worker.examined_branch(bare, self.task, examined).await {
-            Ok(branch) => branch.map_or_else(|| examined.clone(), |branch| branch.head),
-            Err(error) => error.fault().map(|_| examined.clone())?,
+        let examined = worker.examined_by(self.job).await?;
+        let (commit, delivered) = match worker.examined_branch(bare, self.task, &examined).await {
+            Ok(Some(ExaminedBranch { source, head })) => (head, Some(source)),
+            Ok(None) => (examined.commit, None),
+            Err(error) => error.fault().map(|_| (examined.commit, None))?,
         };
         let now = clock::now();
         let ownership = Ownership::Lease(self.lease.clone());
@@ -158,7 +161,9 @@ impl<'a> Region<'a> {
         crash::point("before-stage");
         match worker.store.move_stage(change).await {
             Ok(task) => {
-                self.forget_work(bare).await;
+                if let Some(source) = delivered {
+                    self.forget_work(bare, &source).await;
+                }
                 Ok(Completed::Moved { task: Box::new(task) })
             }
             // A person holds it since: what was done is in the journal, and resuming goes on from there.
@@ -185,10 +190,17 @@ impl<'a> Region<'a> {
         bare.kept_work(run).await.map_err(|error| Fault::new("repository-trouble", error.to_string()))
     }
 
-    /// What the run has made is on the branch now, and needs no keeping of its own.
-    async fn forget_work(&self, bare: &Bare) {
+    /// What the run has made needs no keeping of its own once the user's branch has it.
+    async fn forget_work(&self, bare: &Bare, source: &CommitId) {
         let Some(run) = self.run_with_work() else { return };
-        if let Err(error) = bare.forget_work(run).await {
+        let there = Examined::at(self.job.commit.clone());
+        let forgotten = async {
+            match self.worker.stands(bare, self.task, &there, source).await? {
+                true => Ok(bare.forget_work(run).await?),
+                false => Ok::<_, branch::Error>(()),
+            }
+        };
+        if let Err(error) = forgotten.await {
             tracing::warn!(%error, "what is kept of a run's work could not be removed; it does no harm");
         }
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use stagewright_capability::llm::{Llm, Request};
 use stagewright_capability::{Cancel, Place};
+use stagewright_engine::identity::RunId;
 use stagewright_engine::name::ProducerName;
 use stagewright_engine::outcome::Judgement;
 use stagewright_repository::artifact::write;
@@ -16,6 +17,7 @@ use stagewright_store::request::job::Claimed;
 
 use super::models::{self, TaskPurse};
 use super::{Worked, Worker, run_of};
+use crate::clock;
 use crate::config::{COMMENTATOR, LLM_FALLBACK};
 
 /// The comment's file, beside the report.
@@ -24,6 +26,12 @@ const FILE: &str = "comment.md";
 const HEAD: &str = "<!-- What a language model thinks of this report. It decides nothing. -->\n\n";
 
 impl Worker {
+    /// Whether a model is asked to comment on what a job came to.
+    pub(crate) fn has_comment(&self, producer: &ProducerName, worked: &Worked) -> bool {
+        let by_model = producer.as_str() == LLM_FALLBACK;
+        self.config.llm.comment && !by_model && worked.judgement() == Some(Judgement::Fail)
+    }
+
     /// Has a model comment on what a job came to, if the operator wants that and there is something to comment on. Gives the
     /// comment's file.
     pub(crate) async fn comment(
@@ -33,8 +41,7 @@ impl Worker {
         worked: &Worked,
         cancel: Cancel,
     ) -> Option<PathBuf> {
-        let by_model = producer.as_str() == LLM_FALLBACK;
-        if !self.config.llm.comment || by_model || worked.judgement() != Some(Judgement::Fail) {
+        if !self.has_comment(producer, worked) {
             return None;
         }
         let report = worked.artifact.as_deref()?;
@@ -57,9 +64,10 @@ impl Worker {
         let run = run_of(claimed);
         let folder = report.parent().ok_or("the report has no folder")?;
         let prompt = self.comment_prompt(claimed, report)?;
-        // The run's own folders are gone. These are new and empty: a commentator has nothing but the report.
-        let place =
-            Place::make(run, &self.state.run(run), self.state.log(run)).map_err(|error| error.to_string())?;
+        // Folders and a mark of its own, new and empty: a commentator has nothing but the report.
+        let mark = RunId::new(clock::new_id());
+        let aside = self.state.aside().join(mark.to_string());
+        let place = Place::make(mark, &aside, folder.join("comment")).map_err(|error| error.to_string())?;
         let asked = async {
             std::fs::create_dir(&place.clone).map_err(|error| error.to_string())?;
             let process = self.confined(producer, &claimed.task.key.repo, None, None);
@@ -72,6 +80,7 @@ impl Worker {
                 stage: claimed.job.stage.clone(),
                 run,
                 producer: producer.clone(),
+                unwritten: Default::default(),
             });
             let llm =
                 Llm::new(grant, place.clone(), &self.shepherd, cancel, purse).map_err(|it| it.message)?;
@@ -79,7 +88,10 @@ impl Worker {
             llm.ask(request).await.result.map_err(|failure| failure.to_string())
         };
         let answer = asked.await;
-        self.clear_away(claimed).await;
+        for folder in [aside, place.tmp] {
+            // What can't be removed is for a later sweep.
+            let _ = stagewright_repository::removal::remove(&folder).await;
+        }
         let text = format!("{HEAD}{}\n", answer?.trim());
         write(folder, Path::new(FILE), text.as_bytes()).map_err(|error| error.to_string())?;
         Ok(folder.join(FILE))

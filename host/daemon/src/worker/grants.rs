@@ -10,13 +10,13 @@ use stagewright_capability::llm::{self, Llm, Purse};
 use stagewright_capability::process::{self, Confinement, Process};
 use stagewright_capability::{Cancel, Failure, Place, files, probe, ssh};
 use stagewright_engine::identity::JobId;
-use stagewright_engine::name::{ProducerName, RepoName};
+use stagewright_engine::name::{ProducerName, RepoName, StageName};
 use stagewright_engine::outcome::Fault;
 use stagewright_sandbox::{Capabilities, Capability, Finding};
 
 use super::{Worker, models};
 use crate::config::sections::{Require, SshTarget};
-use crate::config::{Config, TEST_RUNNER};
+use crate::config::{Config, LLM_FALLBACK, TEST_RUNNER};
 use crate::programs;
 
 /// The name under which the test-runner starts the interpreter.
@@ -76,10 +76,11 @@ impl Worker {
         &self,
         producer: &ProducerName,
         repo: &RepoName,
-        job: JobId,
+        job: (JobId, Option<&StageName>),
         checkout: Option<&Path>,
         objects: Option<&Path>,
     ) -> Granted {
+        let (job, stage) = job;
         let config = &self.config;
         let settings = config.producers.get(producer);
         let base = self.confined(producer, repo, checkout, objects);
@@ -110,7 +111,13 @@ impl Worker {
             max_time: Duration::from_secs(60),
         });
         let ssh = ssh_grant(config, producer, repo, job);
-        let llm = config.roles_of(producer).map(|roles| models::grant(config, roles, &base));
+        let llm = config.roles_of(producer).map(|mut roles| {
+            // What is wrong with another role is no reason to hold this stage.
+            if let (LLM_FALLBACK, Some(stage)) = (producer.as_str(), stage) {
+                roles.retain(|role| *role == config.role_of(stage));
+            }
+            models::grant(config, roles, &base)
+        });
         Granted { process, files: config.files_granted(producer), endpoints, ssh, llm }
     }
 
@@ -134,8 +141,8 @@ impl Worker {
         grant.read.extend(config.isolation.read_roots.iter().cloned());
         grant.read.extend(objects.map(Path::to_owned));
         grant.read.extend(found_by_looking_upwards(self.state.root()));
-        // It may hold secrets, and it may lie in `/etc`, which suites read.
-        grant.hidden.extend(config.file.clone());
+        // They may lie in `/etc`, which suites read.
+        grant.hidden.extend(config.secret_files());
         grant.read.extend(checkout.into_iter().flat_map(readable_of_checkout));
         self.add_caches(&mut grant);
         grant
@@ -151,7 +158,7 @@ impl Worker {
     ) -> Result<Vec<Finding>, Fault> {
         let (component, _) = self.load(producer).await?;
         let job = JobId::new(crate::clock::new_id());
-        let granted = self.granted(producer, repo, job, None, None);
+        let granted = self.granted(producer, repo, (job, None), None, None);
         component.check(&granted.names()).map_err(|error| Fault::new(error.code(), error.to_string()))?;
         let capabilities = granted.capabilities(place, &self.shepherd, cancel, Arc::new(NoMoney))?;
         let settings = Value::Object(self.settings(producer, repo, None)).to_string();

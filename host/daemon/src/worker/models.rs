@@ -19,6 +19,7 @@ use stagewright_engine::name::{ProducerName, StageName};
 use stagewright_engine::time::Span;
 use stagewright_store::Store;
 use stagewright_store::request::model::{ModelCall, Spending, SpendingOf};
+use tokio::sync::Mutex;
 
 use crate::config::sections::{AgentSays, Model, ModelWay};
 use crate::config::{Config, Money};
@@ -119,10 +120,26 @@ pub(crate) struct TaskPurse {
     pub(crate) stage: StageName,
     pub(crate) run: RunId,
     pub(crate) producer: ProducerName,
+    /// Calls that could not be written down yet. While there are any, nothing more is spent.
+    pub(crate) unwritten: Mutex<Vec<ModelCall>>,
 }
 
 impl TaskPurse {
+    /// Writes down what could not be written before.
+    async fn catch_up(&self) -> Result<(), Failure> {
+        let mut unwritten = self.unwritten.lock().await;
+        while let Some(call) = unwritten.last() {
+            self.store.write_model_call(call.clone()).await.map_err(|error| {
+                let message = format!("what was spent can't be written down: {error}");
+                Failure::new(FailureKind::Transient, "llm-account-unreadable", message)
+            })?;
+            unwritten.pop();
+        }
+        Ok(())
+    }
+
     async fn budgets(&self) -> Result<Option<u64>, Failure> {
+        self.catch_up().await?;
         let (task, day) = self.config.lasting_budgets();
         let of_task = SpendingOf { task: Some(self.task.clone()), since: None };
         let of_day = SpendingOf { task: None, since: Some(clock::day_of(clock::now())) };
@@ -161,7 +178,8 @@ impl Purse for TaskPurse {
                 duration: Span::from_millis(u64::try_from(call.duration.as_millis()).unwrap_or(u64::MAX)),
                 at: clock::now(),
             };
-            if let Err(error) = self.store.write_model_call(row).await {
+            if let Err(error) = self.store.write_model_call(row.clone()).await {
+                self.unwritten.lock().await.push(row);
                 tracing::error!(%error, role = call.role, cost = ?call.usage.cost_micro_usd, "what a model cost could not be written down");
             }
         })

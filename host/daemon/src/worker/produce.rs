@@ -60,7 +60,8 @@ impl Worker {
 
         let (producer, descriptor) = self.load(job.producer).await.map_err(held)?;
         let objects = job.bare.path().join("objects");
-        let granted = self.granted(job.producer, repo, row.id, job.checkout, Some(&objects));
+        let granted =
+            self.granted(job.producer, repo, (row.id, Some(&row.stage)), job.checkout, Some(&objects));
         producer
             .check(&granted.names())
             .map_err(|error| held(Fault::new(error.code(), error.to_string())))?;
@@ -93,6 +94,7 @@ impl Worker {
             stage: row.stage.clone(),
             run,
             producer: job.producer.clone(),
+            unwritten: Default::default(),
         });
         let capabilities = granted.capabilities(&place, &self.shepherd, &cancel, purse).map_err(held)?;
         let limits = Limits {

@@ -17,6 +17,7 @@ use crate::clock;
 use crate::config::sections::ModelWay;
 use crate::config::{Config, STAGING_RUNNER};
 use crate::installation::Installation;
+use crate::programs;
 use crate::worker::{role_of_model, ssh_grant};
 
 /// Has the staging-runner look at its whole channel: ssh, docker, container.
@@ -44,14 +45,16 @@ pub(super) async fn staging(
         Err(error) => return broken(error.to_string()),
     };
     let place = place(&trial);
-    if let Err(error) = std::fs::create_dir_all(&place.logs) {
+    let made =
+        [&place.logs, &place.clone, &place.home, &place.tmp, &place.scratch].map(std::fs::create_dir_all);
+    if let Some(Err(error)) = made.into_iter().find(Result::is_err) {
         return broken(format!("no folder for temporary files could be made: {error}"));
     }
     let (cancel, job) = (Cancel::new(), JobId::new(clock::new_id()));
     let ssh = ssh_grant(config, &producer, repo, job)
         .map(|grant| ssh::Ssh::new(grant, &place, shepherd.clone(), cancel.clone()));
     let capabilities = Capabilities {
-        process: Some(Process::new(process::Grant::default(), place.clone(), shepherd, cancel)),
+        process: Some(Process::new(local(config, &producer, repo), place.clone(), shepherd, cancel)),
         files: Some(files::Files::new(files::Grant::default(), place)),
         ssh,
         ..Capabilities::default()
@@ -71,6 +74,17 @@ pub(super) async fn staging(
             .collect(),
         Err(fault) => broken(fault.message),
     }
+}
+
+/// The local programs that the staging-runner is granted.
+fn local(config: &Config, producer: &ProducerName, repo: &RepoName) -> process::Grant {
+    let path = std::env::var_os("PATH");
+    let named = config.programs(producer, repo).unwrap_or_default();
+    let found = named.into_iter().map(|(name, program)| {
+        let file = programs::find(program.as_path(), path.as_deref());
+        (name, process::Program::new(file.unwrap_or_else(|| program.as_path().to_owned())))
+    });
+    process::Grant { programs: found.collect(), ..process::Grant::default() }
 }
 
 /// Whoever answers in the roles: once for all roles that are answered in the same way.
