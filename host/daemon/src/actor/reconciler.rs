@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stagewright_engine::identity::JobId;
+use stagewright_engine::identity::{JobId, RunId};
 use stagewright_engine::name::{BranchName, CommitId, StageName};
 use stagewright_engine::outcome::Fault;
 use stagewright_engine::task::{Hold, Task};
@@ -131,9 +131,10 @@ impl Reconciler {
         let same = self.worker.same_code(bare, &task, live.as_ref(), &head).await?;
         let after = after_push(pipeline, &task, live.as_ref(), |commit| same.contains(commit));
         if !matches!(after, AfterPush::Nothing)
-            && let Some(work) = self.work_that_is_missing(bare, &task, &head).await?
+            && let Some((work, run)) = self.work_that_is_missing(bare, &task, &head).await?
         {
-            return self.hold(&task, work_not_on_branch(&task, &work)).await;
+            let take = bare.take_work_command(run);
+            return self.hold(&task, work_not_on_branch(&task, &work, &take)).await;
         }
         match after {
             AfterPush::Back { expected, to } => {
@@ -162,7 +163,7 @@ impl Reconciler {
         bare: &Bare,
         task: &Task,
         head: &CommitId,
-    ) -> Result<Option<CommitId>, branch::Error> {
+    ) -> Result<Option<(CommitId, RunId)>, branch::Error> {
         let pipeline = self.pipelines.of(&task.key.repo);
         for (stage, verdict) in &task.verdicts {
             let takes_work = pipeline.work(stage).is_some_and(|work| work.takes_work);
@@ -172,7 +173,7 @@ impl Reconciler {
                 && let Some(work) = bare.kept_work(verdict.run).await?
                 && !bare.is_ancestor(&work, head).await?
             {
-                return Ok(Some(work));
+                return Ok(Some((work, verdict.run)));
             }
         }
         Ok(None)
@@ -287,12 +288,13 @@ fn branch_gone(task: &Task) -> Fault {
     ))
 }
 
-fn work_not_on_branch(task: &Task, work: &CommitId) -> Fault {
+fn work_not_on_branch(task: &Task, work: &CommitId, take: &str) -> Fault {
     let (branch, item) = (&task.branch, &task.key.work_item);
     let message =
         format!("`{branch}` went on without the work of its own task, which is in {work} of the host's copy");
     Fault::new("work-not-on-branch", message).with_remedy(format!(
-        "merge that commit into the branch, then `stagewright task resume {item}`; or have it done again: `stagewright task move {item} --to development`"
+        "take it, on {branch}: `{take}`, then `stagewright task resume {item}`; or have it done again: \
+         `stagewright task move {item} --to development`"
     ))
 }
 

@@ -79,6 +79,11 @@ impl Bare {
         self.reference(&work_ref(run)).await
     }
 
+    /// The command by which the user takes a run's kept work into the branch that is checked out.
+    pub fn take_work_command(&self, run: RunId) -> String {
+        format!("git pull --no-rebase {} {}", self.path.display(), work_ref(run))
+    }
+
     /// Where the branch was from which a kept commit was made: its base. `None` for a commit that is no run's kept work.
     ///
     /// # Errors
