@@ -122,15 +122,22 @@ impl Sshd {
 
     /// Cuts every connection: their processes are killed, what they have started is not.
     pub fn cut_connections(&self) {
-        // A connection's process is a child of the daemon, and has one of its own that holds the session.
+        self.sessions().into_iter().for_each(processes::kill);
+    }
+
+    /// Stalls every connection: nothing goes through any more, and nobody hears of an end. New ones are served.
+    pub fn stall_connections(&self) {
+        self.sessions().into_iter().for_each(processes::stop);
+    }
+
+    /// The processes of all connections: each is a child of the daemon, and has one of its own that holds the session.
+    fn sessions(&self) -> Vec<u32> {
+        let mut sessions = Vec::new();
         for child in processes::children_of(self.process.id()) {
-            for session in processes::children_of(child) {
-                if is_sshd(session) {
-                    processes::kill(session);
-                }
-            }
-            processes::kill(child);
+            sessions.extend(processes::children_of(child).into_iter().filter(|&pid| is_sshd(pid)));
+            sessions.push(child);
         }
+        sessions
     }
 
     /// Stops listening. Connections live on.

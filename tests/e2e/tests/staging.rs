@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -166,26 +167,39 @@ impl Waiting {
 fn a_connection_that_is_cut_in_the_midst_is_no_verdict_and_leaves_nothing_running() {
     let (sshd, waiting) = (Sshd::new(), Waiting::new());
     let (repo, host) = (Repo::passing_with(&[]), host_of(&sshd.target(&[]), &waiting.check()));
-    let path = repo.path();
-    let run = [
-        "run",
-        "--json",
-        "--repo",
-        path.to_str().unwrap(),
-        "--work-item",
-        "A-1",
-        "--stage",
-        "deploy-staging",
-    ];
-    let child = host
-        .command(run)
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let child = begun(&host, &repo);
     waiting.wait_until_it_runs();
     sshd.cut_connections();
     deferred(&Ran::new(child.wait_with_output().unwrap()), "staging-interrupted");
+    waiting.is_gone();
+}
+
+#[test]
+fn a_check_that_ends_in_time_behind_a_stalled_link_has_not_overrun() {
+    let (sshd, folder) = (Sshd::new(), tempfile::tempdir_in("/dev/shm").unwrap());
+    let (at, go) = (folder.path().display(), folder.path().join("go"));
+    let check =
+        format!("echo > {at}/begun; while [ ! -e {at}/go ]; do sleep 0.05; done; echo > {at}/ended; exit 0");
+    let staging = format!("{}\ntimeout_s = 6", shell(&check));
+    let (repo, host) = (Repo::passing_with(&[]), host_of(&sshd.target(&[]), &staging));
+    let child = begun(&host, &repo);
+    processes::wait_for(LIMIT, "the check begins", || folder.path().join("begun").exists());
+    sshd.stall_connections();
+    fs::write(go, "").unwrap();
+    processes::wait_for(LIMIT, "the check ends", || folder.path().join("ended").exists());
+    deferred(&Ran::new(child.wait_with_output().unwrap()), "staging-interrupted");
+    assert_eq!(host.task("A-1")["attempts_spent"], 0);
+}
+
+#[test]
+fn a_check_that_overruns_behind_a_stalled_link_is_seen_to_and_has_failed() {
+    let (sshd, waiting) = (Sshd::new(), Waiting::new());
+    let staging = format!("{}\ntimeout_s = 3", waiting.check());
+    let (repo, host) = (Repo::passing_with(&[]), host_of(&sshd.target(&[]), &staging));
+    let child = begun(&host, &repo);
+    waiting.wait_until_it_runs();
+    sshd.stall_connections();
+    failed(&Ran::new(child.wait_with_output().unwrap()));
     waiting.is_gone();
 }
 
@@ -367,7 +381,14 @@ fn a_client_without_an_engine_is_tried_again() {
 }
 
 /// Begins the check of `A-1` in a container, and waits until it runs there.
-fn begun_inside(host: &Host, repo: &Repo, app: &Busybox) -> std::process::Child {
+fn begun_inside(host: &Host, repo: &Repo, app: &Busybox) -> Child {
+    let child = begun(host, repo);
+    processes::wait_for(LIMIT, "the check begins", || app.running("sleep 611") > 0);
+    child
+}
+
+/// Begins the check of `A-1`.
+fn begun(host: &Host, repo: &Repo) -> Child {
     let path = repo.path();
     let run = [
         "run",
@@ -379,14 +400,7 @@ fn begun_inside(host: &Host, repo: &Repo, app: &Busybox) -> std::process::Child 
         "--stage",
         "deploy-staging",
     ];
-    let child = host
-        .command(run)
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    processes::wait_for(LIMIT, "the check begins", || app.running("sleep 611") > 0);
-    child
+    host.command(run).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 #[test]

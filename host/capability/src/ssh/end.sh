@@ -7,11 +7,15 @@ user=$(id -u)
 able >/dev/null || exit 1
 marked=$job/
 records outer inner
+# Whether a command still ran when this looked: one that has ended by itself was ended by nobody.
+ran=$(marked="$job/[^/]*/[a-z]*-"; members)
 if end_members; then
     forget outer inner
-    printf '[%s ended]' "$end"
+    word=idle
+    [ -z "$ran" ] || word=ended
 else
-    printf '[%s running]' "$end"
+    word=running
 fi
+printf '[%s %s]' "$end" "$word"
 [ -z "$inner" ] || printf '%s\n' "$inner" | "$@" 2>&1
 exit 0

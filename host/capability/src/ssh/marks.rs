@@ -62,7 +62,9 @@ pub(super) enum Word {
     End(i32),
     /// It was ended from over there: the time was over, or the connection.
     Stopped,
-    /// All that ran for the job has ended.
+    /// Nothing ran for the job any more when it was looked for.
+    Idle,
+    /// All that ran for the job has been ended.
     Ended,
     /// Something that runs for the job could not be ended.
     Running,
@@ -80,6 +82,7 @@ impl Word {
     fn of_end(text: &str) -> Option<Self> {
         match text {
             "stopped" => Some(Self::Stopped),
+            "idle" => Some(Self::Idle),
             "ended" => Some(Self::Ended),
             "running" => Some(Self::Running),
             _ => Some(Self::End(text.strip_prefix("end ")?.parse().ok()?)),

@@ -39,7 +39,7 @@ use connection::{Client, Connection, Heard, Times};
 pub use grant::{Grant, Target};
 use marks::{Secrets, Word};
 pub use outcome::{Completed, Exit, RemoteState};
-use outcome::{Verdict, decide};
+use outcome::{Found, Verdict, decide};
 use rustix::fs::{Access, access};
 use script::{Call, Marks};
 use stagewright_engine::identity::RunId;
@@ -189,11 +189,11 @@ impl Ssh {
     }
 
     /// Ends what runs on the target for this job, in the enclosure too, through a connection of its own.
-    async fn end(&self, command: &Command, target: &Target) -> RemoteState {
-        self.try_end(command, target).await.unwrap_or(RemoteState::Unknown)
+    async fn end(&self, command: &Command, target: &Target) -> Found {
+        self.try_end(command, target).await.unwrap_or(Found { state: RemoteState::Unknown, ran: false })
     }
 
-    async fn try_end(&self, command: &Command, target: &Target) -> Result<RemoteState, Failure> {
+    async fn try_end(&self, command: &Command, target: &Target) -> Result<Found, Failure> {
         let marks = marks(command)?;
         let line = script::end(&self.inner.grant.job.to_string(), &marks, &command.enclosure);
         let connection = self.connect(&command.target, target, script::unmarked_opening(), line).await?;
@@ -205,10 +205,10 @@ impl Ssh {
         connection.watch(&mut heard, &times, &Cancel::new(), self.inner.run).await;
         let (printed, _) = heard.before();
         let inner = heard.known.inner.map(|inner| match inner.end {
-            None if holds_nobody(&printed) => Some(Word::Ended),
+            None if holds_nobody(&printed) => Some(Word::Idle),
             end => end,
         });
-        Ok(state_of(&[Some(heard.known.outer.end), inner]))
+        Ok(found(&[Some(heard.known.outer.end), inner]))
     }
 
     async fn connect(
@@ -247,15 +247,19 @@ fn marks(command: &Command) -> Result<Marks, Failure> {
 }
 
 /// What the marks of all levels say together; none in the list for a level that there isn't.
-fn state_of(levels: &[Option<Option<Word>>]) -> RemoteState {
+fn found(levels: &[Option<Option<Word>>]) -> Found {
     let ends: Vec<&Option<Word>> = levels.iter().flatten().collect();
-    if ends.iter().any(|end| **end == Some(Word::Running)) {
+    let is = |end: &Option<Word>, words: &[Word]| end.as_ref().is_some_and(|word| words.contains(word));
+    let state = if ends.iter().any(|end| is(end, &[Word::Running])) {
         RemoteState::Running
-    } else if ends.iter().all(|end| **end == Some(Word::Ended)) {
+    } else if ends.iter().all(|end| is(end, &[Word::Idle, Word::Ended])) {
         RemoteState::Ended
     } else {
         RemoteState::Unknown
-    }
+    };
+    // The innermost level is where the command is; what stands around it may go on for other reasons.
+    let ran = ends.last().is_some_and(|end| is(end, &[Word::Running, Word::Ended]));
+    Found { state, ran }
 }
 
 /// Whether the engine said that there is no such container, or that it does not run: nobody is in it then. No suite can

@@ -93,7 +93,7 @@ impl Seen {
         match word {
             Word::Begin => self.begun = true,
             Word::Busy | Word::Refused(_) => self.not = self.not.take().or(Some(word)),
-            Word::End(_) | Word::Stopped | Word::Ended | Word::Running => {
+            Word::End(_) | Word::Stopped | Word::Idle | Word::Ended | Word::Running => {
                 self.end = self.end.take().or(Some(word));
             }
         }
@@ -129,8 +129,16 @@ impl Known {
 pub(super) enum Verdict {
     /// It is decided.
     Told(Exit),
-    /// The remote end has to be seen to; its state belongs to the exit.
-    After(Box<dyn FnOnce(RemoteState) -> Exit + Send>),
+    /// The remote end has to be seen to; what is found there belongs to the exit.
+    After(Box<dyn FnOnce(Found) -> Exit + Send>),
+}
+
+/// What was found on the target when everything of the job was ended there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) state: RemoteState,
+    /// Whether the command still ran.
+    pub(super) ran: bool,
 }
 
 /// Decides. `stderr` is what was printed before the command began, if it did not.
@@ -138,33 +146,41 @@ pub(super) fn decide(target: &str, mut known: Known, stderr: &[u8]) -> Verdict {
     use Verdict::{After, Told};
     let innermost = known.innermost().clone();
     if let Some(Because::Cancelled) = known.because {
-        return After(Box::new(Exit::Cancelled));
+        return After(Box::new(|found| Exit::Cancelled(found.state)));
     }
-    if let (None, Some(Word::End(code))) = (known.because, &innermost.end) {
+    // What ended it from outside would have said so before it could notice: this is its own end, also behind its time.
+    if let (None | Some(Because::TimedOut), Some(Word::End(code))) = (known.because, &innermost.end) {
         return Told(Exit::Exited(*code));
     }
+    let stopped = known.outer.end == Some(Word::Stopped) || innermost.end == Some(Word::Stopped);
     match known.because {
         Some(Because::Output) => {
             let message = "the command printed more than the grant allows, and was ended";
             let failure = Failure::new(FailureKind::Limit, "output-limit", message);
-            return After(Box::new(|state| Exit::Interrupted(failure, state)));
+            return After(Box::new(|found| Exit::Interrupted(failure, found.state)));
         }
-        Some(_) if innermost.begun => return After(Box::new(Exit::TimedOut)),
+        Some(_) if innermost.begun => {
+            let failure = lost(target, stderr);
+            // A link that stalls hides an end in time. Only what was seen to run has overrun.
+            return After(Box::new(move |found| match found.state {
+                RemoteState::Ended if !stopped && !found.ran => Exit::Interrupted(failure, found.state),
+                state => Exit::TimedOut(state),
+            }));
+        }
         Some(_) => {
             let what =
                 format!("on the target `{target}` the command did not begin in time; look at its load");
             let failure = told(FailureKind::Transient, "ssh-timed-out", &what, stderr);
             // It is on its way, perhaps: only what was ended for certain never started.
-            return After(Box::new(move |state| match state {
+            return After(Box::new(move |found| match found.state {
                 RemoteState::Ended => Exit::NotStarted(failure),
                 left => Exit::Interrupted(failure, left),
             }));
         }
         None => {}
     }
-    let stopped = known.outer.end == Some(Word::Stopped) || innermost.end == Some(Word::Stopped);
     if stopped && innermost.begun {
-        return After(Box::new(Exit::TimedOut));
+        return After(Box::new(|found| Exit::TimedOut(found.state)));
     }
     if let Some(not) = innermost.not.or(known.outer.not) {
         return Told(Exit::NotStarted(did_not_begin(target, &not)));
@@ -181,15 +197,16 @@ pub(super) fn decide(target: &str, mut known: Known, stderr: &[u8]) -> Verdict {
             );
             Failure::new(FailureKind::Transient, "enclosure-ended", what)
         }
-        _ => {
-            let what = format!(
-                "the connection to the target `{target}` was lost while the command ran; see that host and network \
-                 are up"
-            );
-            told(FailureKind::Transient, "connection-lost", &what, stderr)
-        }
+        _ => lost(target, stderr),
     };
-    After(Box::new(|state| Exit::Interrupted(failure, state)))
+    After(Box::new(|found| Exit::Interrupted(failure, found.state)))
+}
+
+fn lost(target: &str, stderr: &[u8]) -> Failure {
+    let what = format!(
+        "the connection to the target `{target}` was lost while the command ran; see that host and network are up"
+    );
+    told(FailureKind::Transient, "connection-lost", &what, stderr)
 }
 
 fn did_not_begin(target: &str, not: &Word) -> Failure {
@@ -250,13 +267,47 @@ mod tests {
         seen
     }
 
-    /// What is decided where the remote end, if it is asked, has ended.
+    /// What is decided where the remote end, if it is asked, was found at work and ended.
     fn told(outer: &[Word], inner: Option<&[Word]>, because: Option<Because>, code: i32) -> String {
+        let found = Found { state: RemoteState::Ended, ran: true };
+        told_of(found, outer, inner, because, code)
+    }
+
+    fn told_of(
+        found: Found,
+        outer: &[Word],
+        inner: Option<&[Word]>,
+        because: Option<Because>,
+        code: i32,
+    ) -> String {
         let client = Some(Ending::Code(code));
         let known = Known { outer: seen(outer), inner: inner.map(seen), because, client };
         match decide("staging", known, b"Connection refused") {
             Verdict::Told(exit) => exit.tell(),
-            Verdict::After(exit) => "asked: ".to_owned() + &exit(RemoteState::Ended).tell(),
+            Verdict::After(exit) => "asked: ".to_owned() + &exit(found).tell(),
+        }
+    }
+
+    #[test]
+    fn what_was_not_seen_to_run_when_its_time_was_over_has_not_overrun() {
+        use Word::{Begin, End, Stopped};
+        let idle = Found { state: RemoteState::Ended, ran: false };
+        let unknown = Found { state: RemoteState::Unknown, ran: false };
+        let late = Some(Because::TimedOut);
+        let cases = [
+            // The link was stalled, and nothing ran any more when it was looked for.
+            (told_of(idle, &[Begin], None, late, 255), "asked: interrupted connection-lost remote-ended"),
+            (
+                told_of(idle, &[Begin], Some(&[Begin]), late, 255),
+                "asked: interrupted connection-lost remote-ended",
+            ),
+            // The target has said that it ended what still ran.
+            (told_of(idle, &[Begin, Stopped], None, late, 0), "asked: timed-out remote-ended"),
+            (told_of(unknown, &[Begin], None, late, 255), "asked: timed-out remote-unknown"),
+            (told_of(idle, &[Begin, End(0)], None, late, 0), "code 0"),
+        ];
+        for (told, expected) in cases {
+            assert_eq!(told, expected);
         }
     }
 
@@ -293,7 +344,9 @@ mod tests {
         use Because::{Cancelled, Output, TimedOut};
         use Word::{Begin, End};
         let cases = [
-            (told(&[Begin, End(143)], None, Some(TimedOut), 0), "asked: timed-out remote-ended"),
+            (told(&[Begin, Word::Stopped], None, Some(TimedOut), 0), "asked: timed-out remote-ended"),
+            // Its own end, which nobody has brought about: its code counts.
+            (told(&[Begin, End(143)], None, Some(TimedOut), 0), "code 143"),
             (told(&[Begin, End(143)], None, Some(Cancelled), 0), "asked: cancelled remote-ended"),
             (told(&[Begin], None, Some(Output), 255), "asked: interrupted output-limit remote-ended"),
             (told(&[], None, Some(Cancelled), 255), "asked: cancelled remote-ended"),
