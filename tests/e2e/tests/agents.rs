@@ -253,3 +253,41 @@ fn a_branch_that_goes_on_without_the_work_of_its_own_task_is_noticed_and_the_wor
     assert_eq!(host.task("A-1")["state"], "active");
     daemon.stop();
 }
+
+#[test]
+fn work_that_went_on_top_of_a_report_before_a_kill_is_there_once_and_its_task_goes_on() {
+    let agent = Agent::that(
+        "case $stage in \
+           analysis) draft result PASS;; \
+           development) echo x > \"$NOTES/begun\"; until [ -e \"$NOTES/go\" ]; do sleep 0.1; done; \
+             echo 'def test_new(): pass' > test_new.py; draft result PASS;; \
+         esac; result success false 0.1",
+    );
+    let notes = format!("llm.variables={{ NOTES = \"{}\" }}", agent.notes().display());
+    let host = Host::new().with(&agent.setting()).with(&agent.writes()).with(&notes);
+    let repo = Repo::passing_with(&[]);
+    repo.git(&["checkout", "--quiet", "-b", "elsewhere"]);
+    let path = repo.path();
+    let add = |item, stage| {
+        let args = ["task", "add", item, "--branch", "main", "--stage", stage, "--repo"];
+        assert_eq!(host.call(args.into_iter().chain([path.to_str().unwrap()])).exit, 0);
+    };
+    add("A-1", "development");
+    // The first act is the other task's report, the second the work that goes on top of it.
+    let mut killed = host.command(Daemon::args(&[]));
+    killed.env("STAGEWRIGHT_CRASH_AT", "after-act:2");
+    let daemon = Daemon::begin(killed);
+    processes::wait_for(LIMIT, "the developer works", || agent.noted("begun").is_some());
+    add("A-2", "analysis");
+    processes::wait_for(LIMIT, "a report lands", || host.task("A-2")["stage"] == "architecture");
+    std::fs::write(agent.notes().join("go"), "").unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&daemon.wait()), Some(9), "it was not killed");
+    let made = || repo.git(&["log", "--format=%H", "main", "--", "test_new.py"]);
+    let placed = made();
+    assert_eq!((host.task("A-1")["stage"].as_str(), placed.lines().count()), (Some("development"), 1));
+
+    let daemon = Daemon::start(&host, &[]);
+    assert_eq!(daemon.hear_transition("A-1", "development")["to_stage"], "review");
+    daemon.stop();
+    assert_eq!(made(), placed, "done twice");
+}

@@ -171,7 +171,7 @@ impl Reconciler {
             if takes_work
                 && behind
                 && let Some(work) = bare.kept_work(verdict.run).await?
-                && !bare.is_ancestor(&work, head).await?
+                && !bare.has_work(&work, head).await?
             {
                 return Ok(Some((work, verdict.run)));
             }

@@ -66,6 +66,10 @@ async fn work_whose_base_got_reports_meanwhile_goes_on_top_of_them_as_one_commit
     assert_eq!(desk.bare.changed_paths(&reported, &placed).await.unwrap(), [b"src/shop.py".to_vec()]);
     assert!(desk.bare.read_file(&placed, PATH, 1000).await.unwrap().is_some());
     assert_eq!(desk.bare.place_work(&main, &reported, &work).await.unwrap(), placed, "asked again");
+    // As after a kill: whoever asks again has seen where the branch is now, and nothing of what was done.
+    assert_eq!(desk.bare.place_work(&main, &placed, &work).await.unwrap(), placed, "asked from there");
+    assert!(desk.bare.has_work(&work, &placed).await.unwrap());
+    assert!(!desk.bare.has_work(&work, &reported).await.unwrap());
     fsck(&desk);
 }
 

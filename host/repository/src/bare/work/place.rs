@@ -49,7 +49,7 @@ impl Bare {
             Err(Error::HeadMoved { branch, expected, actual: Some(actual) })
         };
         let head = self.head(branch).await?;
-        if self.is_ancestor(work, &head).await? {
+        if self.has_work(work, &head).await? {
             return Ok(head);
         }
         let base = self.parent(work).await?;
@@ -61,14 +61,49 @@ impl Bare {
             }
             self.on_top_of(expected, &base, work).await?
         };
-        if self.is_ancestor(&placed, &head).await? {
-            return Ok(head);
-        }
         if head != *expected {
             return moved(expected, head);
         }
         self.move_with_work(lock, branch, &head, &placed).await?;
         Ok(placed)
+    }
+
+    /// Whether a branch at `head` has the work: the commit itself, or the one that placing has made of it on top of reports.
+    ///
+    /// # Errors
+    /// What git says.
+    pub async fn has_work(&self, work: &CommitId, head: &CommitId) -> Result<bool, Error> {
+        if self.is_ancestor(work, head).await? {
+            return Ok(true);
+        }
+        let base = self.parent(work).await?;
+        if !self.is_ancestor(&base, head).await? {
+            return Ok(false);
+        }
+        // The copy has the work's author and time, and is the same one whenever it is made. So making it anew tells.
+        let log = |range: &str| {
+            let ask = self.git.quick(&self.path).args(["log", "--no-merges", "--no-show-signature"]);
+            ask.args(["--format=%at %H %P", range])
+        };
+        let own = log(&format!("{base}..{work}")).run().await?;
+        let time = own.line().split(' ').next().unwrap_or_default().to_owned();
+        let behind = log(&format!("{base}..{head}")).run().await?;
+        for line in String::from_utf8_lossy(&behind.stdout).lines() {
+            let mut words = line.split(' ');
+            if words.next() != Some(&time) {
+                continue;
+            }
+            let ids = words.next().zip(words.next().and_then(|parent| CommitId::new(parent).ok()));
+            let Some((commit, parent)) = ids else {
+                return Err(Error::Unexpected { question: "log", answer: shown(line.as_bytes()) });
+            };
+            if self.only_artifacts(&base, &parent).await?
+                && self.on_top_of(&parent, &base, work).await?.as_str() == commit
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The work that is kept of a run; `None` if it made none, or if it was forgotten.
