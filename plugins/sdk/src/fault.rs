@@ -1,7 +1,7 @@
 //! Builds a [`Fault`]: why the work did not run.
 
 use crate::Fault;
-use crate::report::bounded_tail;
+use crate::text::bounded_tail;
 
 /// The longest evidence that is worth reading; a longer one keeps its end.
 const MAX_EVIDENCE: usize = 16 * 1024;

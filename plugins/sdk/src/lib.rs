@@ -8,7 +8,9 @@
 //! - [`Host`], [`Process`], [`Files`], [`Probe`], [`Ssh`], [`Llm`]: one trait for each capability. [`Granted`] is the real thing.
 //! - [`export!`](crate::export) makes a component of a producer.
 //! - [`front_matter`] reads the verdict from a draft that somebody else wrote, as the host's gates read artifacts.
-//! - [`ReportBuilder`] builds a report that keeps the interface's limits; [`fault`] and [`finding`] do the same for theirs.
+//! - [`ReportBuilder`] builds a report that keeps the interface's limits; [`fault`] and [`finding`] do the same for theirs, and
+//!   [`text`] has what they show.
+//! - [`evidence`] is the form of a runner's rules: what was seen, and what it becomes.
 //! - [`testing`] (not in components) has doubles of the host, so that a producer is tested natively.
 //!
 //! ```
@@ -49,6 +51,7 @@
 
 pub mod bindings;
 mod capability;
+pub mod evidence;
 pub mod fault;
 pub mod finding;
 mod granted;
@@ -57,6 +60,7 @@ mod producer;
 mod report;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+pub mod text;
 
 pub use bindings::stagewright::producer::files::{Area, Entry, Kind as FileKind};
 pub use bindings::stagewright::producer::host::{Cause, Level};
@@ -73,5 +77,6 @@ pub use bindings::stagewright::producer::types::{
 pub use capability::{Child, Files, Host, Llm, Probe, Process, Ssh};
 pub use granted::Granted;
 pub use producer::{Produce, Producer};
-pub use report::{MAX_CHECKS, ReportBuilder, last_lines, plain_line};
+pub use report::{MAX_CHECKS, ReportBuilder};
 pub use stagewright_front_matter as front_matter;
+pub use text::{last_lines, plain_line};

@@ -5,6 +5,7 @@
 
 use stagewright_front_matter::Verdict;
 
+use crate::text::{bounded_head, bounded_tail, plain_line};
 use crate::{Check, CheckState, Judgement, Report, Tally};
 
 /// The most checks that a report may carry.
@@ -102,33 +103,6 @@ impl From<Verdict> for Judgement {
     }
 }
 
-/// The text on one line, without control characters.
-#[must_use]
-pub fn plain_line(text: &str) -> String {
-    let words = text.split(|c: char| c.is_control()).filter(|piece| !piece.is_empty());
-    words.collect::<Vec<_>>().join(" ")
-}
-
-/// The last `lines` lines of `text`, and of those at most the last `bytes` bytes.
-#[must_use]
-pub fn last_lines(text: &str, lines: usize, bytes: usize) -> &str {
-    let text = text.trim_end();
-    let start =
-        text.rmatch_indices('\n').nth(lines.saturating_sub(1)).map_or(0, |(at, _)| at.saturating_add(1));
-    bounded_tail(text.get(start..).unwrap_or(text), bytes)
-}
-
-/// At most the first `limit` bytes, cut between characters.
-pub(crate) fn bounded_head(text: &str, limit: usize) -> &str {
-    text.get(..text.floor_char_boundary(limit)).unwrap_or("")
-}
-
-/// At most the last `limit` bytes, cut between characters.
-pub(crate) fn bounded_tail(text: &str, limit: usize) -> &str {
-    let start = text.ceil_char_boundary(text.len().saturating_sub(limit));
-    text.get(start..).unwrap_or("")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,13 +124,5 @@ mod tests {
         let report = ReportBuilder::pass(&format!("two\nlines {}", "ä".repeat(1_000))).build();
         assert!(report.summary.starts_with("two lines ä"));
         assert!(report.summary.len() <= MAX_SUMMARY);
-    }
-
-    #[test]
-    fn the_last_lines_are_bounded_by_lines_and_by_bytes() {
-        assert_eq!(last_lines("a\nb\nc\n", 2, 100), "b\nc");
-        assert_eq!(last_lines("a\nb", 5, 100), "a\nb");
-        assert_eq!(last_lines("äöü", 5, 3), "ü", "a cut never splits a character");
-        assert_eq!(last_lines("", 5, 3), "");
     }
 }

@@ -3,12 +3,12 @@
 //! A suite that was seen to begin and to end is judged by its exit code, and by nothing that it prints. Everything else is
 //! held or deferred: a fault of the channel, of docker or of the container is never the code's.
 
+use stagewright_sdk::evidence::{Becomes, Rule, TimeoutIs};
 use stagewright_sdk::{Failure, FailureKind, RemoteState};
 
 use crate::docker;
-use crate::rules::{Becomes, Rule};
 use crate::run::{Run, Shown};
-use crate::settings::{ExitMeans, Settings, TimeoutIs};
+use crate::settings::Settings;
 
 const PASSED: Rule = Rule::pass(
     "staging-passed",
@@ -141,10 +141,10 @@ pub fn classify(settings: &Settings, run: &Run) -> Rule {
 
 fn of_code(settings: &Settings, run: &Run, code: i32) -> Rule {
     match settings.exit_codes.get(&code) {
-        Some(ExitMeans::Pass) => PASSED,
-        Some(ExitMeans::Fail) => FAILED,
-        Some(ExitMeans::Held) => HELD,
-        Some(ExitMeans::Deferred) => DEFERRED,
+        Some(Becomes::Pass) => PASSED,
+        Some(Becomes::Fail) => FAILED,
+        Some(Becomes::Held) => HELD,
+        Some(Becomes::Deferred) => DEFERRED,
         None => match code {
             0 => PASSED,
             126 | 127 => SUITE_MISSING,

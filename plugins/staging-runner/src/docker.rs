@@ -4,7 +4,7 @@
 //! in the container, or, without marks, on lines that bear docker's own prefix. The engine's words of a program that it could
 //! not start come over *standard output*, with code 126 or 127; those of the client come over standard error.
 
-use crate::rules::Rule;
+use stagewright_sdk::evidence::Rule;
 
 const DENIED: Rule = Rule::held(
     "docker-denied",

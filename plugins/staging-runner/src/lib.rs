@@ -14,7 +14,6 @@ pub mod docker;
 pub mod engine;
 mod preflight;
 mod report;
-pub mod rules;
 pub mod run;
 pub mod settings;
 pub mod tally;

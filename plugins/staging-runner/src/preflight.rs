@@ -3,12 +3,12 @@
 //! Each step needs the one before, so it stops at the first that does not work. It starts nothing but questions, and `true`
 //! where the suite would run.
 
+use stagewright_sdk::evidence::Rule;
 use stagewright_sdk::{Finding, Host, Process, Ssh, finding, last_lines};
 
 use crate::channel::{End, Seen, exec};
 use crate::classify;
 use crate::docker::{self, Said};
-use crate::rules::Rule;
 use crate::settings::{Settings, ShellInContainer};
 
 /// How long one step may take.

@@ -1,12 +1,14 @@
 //! Turns a run into the outcome that the host is told: a report for a verdict, a fault for everything else.
 
+use stagewright_sdk::evidence::{Becomes, Rule};
+use stagewright_sdk::text::{capital, command, fence, plain, seconds};
 use stagewright_sdk::{
-    CheckState, Fault, Files, Host, Level, Outcome, RemoteState, Report, ReportBuilder, fault, last_lines,
+    CheckState, Fault, Files, Host, Judgement, Level, Outcome, RemoteState, Report, ReportBuilder, Tally,
+    fault, last_lines, plain_line,
 };
 
 use crate::channel::Seen;
 use crate::classify::code_of;
-use crate::rules::{Becomes, Rule};
 use crate::run::{Run, Shown};
 use crate::settings::Settings;
 use crate::tally::Lines;
@@ -19,12 +21,7 @@ const OUTPUT: &str = "staging-output.txt";
 
 /// What the host is told.
 pub(crate) fn outcome(settings: &Settings, run: &Run, rule: &Rule) -> Outcome {
-    match rule.becomes {
-        Becomes::Pass => Outcome::Verdict(report(settings, run, rule, ReportBuilder::pass)),
-        Becomes::Fail => Outcome::Verdict(report(settings, run, rule, ReportBuilder::fail)),
-        Becomes::Held => Outcome::Held(fault_of(settings, run, rule)),
-        Becomes::Deferred => Outcome::Deferred(fault_of(settings, run, rule)),
-    }
+    rule.outcome(|judgement| report(settings, run, rule, judgement), || fault_of(settings, run, rule))
 }
 
 /// Keeps what the suite wrote beside the artifact.
@@ -90,8 +87,7 @@ pub(crate) fn place(settings: &Settings) -> String {
 }
 
 fn fault_of(settings: &Settings, run: &Run, rule: &Rule) -> Fault {
-    let mut evidence =
-        format!("{}: {}\n{}", place(settings), shown_command(&run.command), describe(&run.shown));
+    let mut evidence = format!("{}: {}\n{}", place(settings), command(&run.command), describe(&run.shown));
     for text in [run.seen.out(), run.seen.err()] {
         let text = last_lines(&text, LINES, BYTES);
         if !text.is_empty() {
@@ -110,11 +106,12 @@ fn fault_of(settings: &Settings, run: &Run, rule: &Rule) -> Fault {
         .build()
 }
 
-fn report(settings: &Settings, run: &Run, rule: &Rule, new: impl FnOnce(&str) -> ReportBuilder) -> Report {
+fn report(settings: &Settings, run: &Run, rule: &Rule, judgement: Judgement) -> Report {
     let lines = Lines::read(&run.seen.out());
     let passed = rule.becomes == Becomes::Pass;
     let seconds = seconds(run.seen.duration_ms);
-    let mut builder = new(&format!("{} ({} in {seconds})", rule.says, describe(&run.shown)));
+    let summary = format!("{} ({} in {seconds})", rule.says, describe(&run.shown));
+    let mut builder = ReportBuilder::new(judgement, &summary);
     // The lines of a suite that says by its code that all is well, and prints that something is not, are shown and not counted.
     let against = passed && lines.has_bad();
     if !lines.is_empty() && !against {
@@ -126,14 +123,12 @@ fn report(settings: &Settings, run: &Run, rule: &Rule, new: impl FnOnce(&str) ->
         let state = if passed { CheckState::Passed } else { CheckState::Failed };
         let (good, bad) = (u64::from(passed), u64::from(!passed));
         let err = run.seen.err();
-        builder = builder
-            .with_tally(stagewright_sdk::Tally { passed: good, failed: bad, skipped: 0, errored: 0 })
-            .with_check(
-                &shown_command(&settings.suite()),
-                state,
-                &plain(last_lines(&err, LINES, BYTES)),
-                run.seen.duration_ms,
-            );
+        builder = builder.with_tally(Tally { passed: good, failed: bad, skipped: 0, errored: 0 }).with_check(
+            &command(&settings.suite()),
+            state,
+            &plain(last_lines(&err, LINES, BYTES)),
+            run.seen.duration_ms,
+        );
     }
     builder = builder
         .with_body(&body(settings, run, rule, &lines))
@@ -154,11 +149,11 @@ fn report(settings: &Settings, run: &Run, rule: &Rule, new: impl FnOnce(&str) ->
 
 fn body(settings: &Settings, run: &Run, rule: &Rule, lines: &Lines) -> String {
     let mut text = String::from("## What ran\n\n");
-    fence(&mut text, &plain(&shown_command(&run.command)));
+    fence(&mut text, &plain(&command(&run.command)));
     text.push_str(&format!(
         "\nIt ran {}. {} after {}.\n",
         place(settings),
-        capital(&stagewright_sdk::plain_line(&describe(&run.shown))),
+        capital(&plain_line(&describe(&run.shown))),
         seconds(run.seen.duration_ms)
     ));
     if run.bare {
@@ -180,56 +175,4 @@ fn body(settings: &Settings, run: &Run, rule: &Rule, lines: &Lines) -> String {
     }
     text.push_str(&format!("\nThe whole output is in `{OUTPUT}`.\n"));
     text
-}
-
-fn seconds(duration_ms: u64) -> String {
-    let tenths = duration_ms.saturating_add(50) / 100;
-    format!("{}.{} s", tenths / 10, tenths % 10)
-}
-
-/// A fenced block that no fence in its text can end.
-fn fence(text: &mut String, inside: &str) {
-    let longest = inside.split(|c| c != '`').map(str::len).max().unwrap_or(0);
-    let fence = "`".repeat(longest.saturating_add(1).max(3));
-    text.push_str(&format!("{fence}text\n{}\n{fence}\n", inside.trim_end()));
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
-/// The command as a shell would take it.
-pub(crate) fn shown_command(words: &[String]) -> String {
-    let words = words.iter().map(|word| {
-        let plain_word =
-            !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c));
-        if plain_word { word.clone() } else { format!("'{}'", word.replace('\'', r"'\''")) }
-    });
-    words.collect::<Vec<_>>().join(" ")
-}
-
-/// Colours and other control sequences have no place in a report.
-fn plain(text: &str) -> String {
-    let mut text = text.to_owned();
-    text.retain(|c| c == '\n' || c == '\t' || !c.is_control());
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fence_in_the_text_does_not_end_the_block() {
-        let mut text = String::new();
-        fence(&mut text, "a\n````\nb");
-        assert!(text.starts_with("`````text\n") && text.ends_with("\n`````\n"), "{text}");
-    }
-
-    #[test]
-    fn a_command_is_shown_as_a_shell_would_take_it() {
-        let words = ["sh", "-c", "echo 'a b'; $(x)", ""].map(str::to_owned);
-        assert_eq!(shown_command(&words), r"sh -c 'echo '\''a b'\''; $(x)' ''");
-    }
 }

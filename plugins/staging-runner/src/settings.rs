@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use stagewright_sdk::evidence::{Becomes, TimeoutIs};
 
 /// Where the staging suite runs, and how its end is judged.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -35,7 +36,7 @@ pub struct Settings {
     pub timeout_is: TimeoutIs,
     /// What the suite's exit codes mean. By default 0 is a pass, 126 and 127 say that it is not there, 129, 130, 137 and
     /// 143 that something killed it, and every other code is a fail.
-    pub exit_codes: BTreeMap<i32, ExitMeans>,
+    pub exit_codes: BTreeMap<i32, Becomes>,
     /// The host's.
     #[schemars(with = "bool")]
     enabled: IgnoredAny,
@@ -82,31 +83,6 @@ pub enum ShellInContainer {
     Yes,
     /// It has none.
     No,
-}
-
-/// What a suite that overran its time has shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum TimeoutIs {
-    /// The code is at fault.
-    #[default]
-    Fail,
-    /// Nothing: it is tried again.
-    Deferred,
-}
-
-/// What an exit code means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum ExitMeans {
-    /// Staging stands.
-    Pass,
-    /// Something about the code is wrong.
-    Fail,
-    /// Somebody has to mend the environment.
-    Held,
-    /// It may pass: try again.
-    Deferred,
 }
 
 impl Settings {

@@ -4,8 +4,9 @@
 //! Only lines that are cargo's (`error: …` at a line's start) are looked at: a build's own output is indented or
 //! comes from the compiler.
 
+use stagewright_sdk::evidence::Rule;
+
 use crate::ending;
-use crate::rules::Rule;
 
 const NO_MANIFEST: Rule = Rule::held(
     "manifest-missing",

@@ -3,13 +3,13 @@
 //! libtest has no report file on a stable toolchain, so its lines on standard output are read: each `running n tests`
 //! needs its `test result:`. A test that calls `exit(0)` leaves one without the other.
 
+use stagewright_sdk::evidence::Rule;
 use stagewright_sdk::{CheckState, Host, Process};
 
 use crate::bench::Bench;
 use crate::cargo_build;
 use crate::ending::{self, Ending};
 use crate::finding::{Finding, Tests};
-use crate::rules::Rule;
 use crate::settings::Settings;
 use crate::watch::{Lines, Watch, watch};
 

@@ -3,14 +3,14 @@
 //! The map is the operator's word for what the program means; by default 0 is a pass and 1 a fail, and a code that is not
 //! named leads to another try. Where `junit` names a file that the program writes, a pass needs its evidence too.
 
+use stagewright_sdk::evidence::{Becomes, Rule};
 use stagewright_sdk::{Area, Files, Host, Process};
 
 use crate::bench::Bench;
 use crate::ending::{self, Ending};
 use crate::finding::{Finding, Tests};
 use crate::junit::{self, Junit};
-use crate::rules::Rule;
-use crate::settings::{ExitMeans, Settings};
+use crate::settings::Settings;
 use crate::watch::watch;
 
 const PASSED: Rule = Rule::pass(
@@ -94,15 +94,15 @@ pub fn classify(settings: &Settings, ending: &Ending, junit: Option<&Junit>) -> 
     }
     let Some(code) = ending.code() else { return ending::UNEXPLAINED };
     let by_default = match code {
-        0 => Some(ExitMeans::Pass),
-        1 => Some(ExitMeans::Fail),
+        0 => Some(Becomes::Pass),
+        1 => Some(Becomes::Fail),
         _ => None,
     };
     match settings.exit_codes.get(&code).copied().or(by_default) {
-        Some(ExitMeans::Fail) => FAILED,
-        Some(ExitMeans::Held) => HELD,
-        Some(ExitMeans::Deferred) => DEFERRED,
-        Some(ExitMeans::Pass) => junit.map_or(PASSED, |junit| by_report(settings, junit, ending)),
+        Some(Becomes::Fail) => FAILED,
+        Some(Becomes::Held) => HELD,
+        Some(Becomes::Deferred) => DEFERRED,
+        Some(Becomes::Pass) => junit.map_or(PASSED, |junit| by_report(settings, junit, ending)),
         None => ending::of_shell_code(code).unwrap_or(ending::UNEXPLAINED),
     }
 }

@@ -2,10 +2,8 @@
 //!
 //! An exit code alone is nothing here; what a code means is the runner's to say.
 
+use stagewright_sdk::evidence::{Becomes, Rule, TimeoutIs};
 use stagewright_sdk::{Completed, Exit, Failure, FailureKind};
-
-use crate::rules::{Becomes, Rule};
-use crate::settings::TimeoutIs;
 
 /// What came of starting a process.
 #[derive(Clone, Debug)]

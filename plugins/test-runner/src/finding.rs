@@ -1,9 +1,9 @@
 //! What a runner found out: the rule that its evidence meets, and what the report shows of it.
 
+use stagewright_sdk::evidence::Rule;
 use stagewright_sdk::{CheckState, Command, MAX_CHECKS, Tally};
 
 use crate::ending::Ending;
-use crate::rules::Rule;
 
 /// What a runner found out.
 #[derive(Debug)]

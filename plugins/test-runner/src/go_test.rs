@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use stagewright_sdk::evidence::Rule;
 use stagewright_sdk::{CheckState, Host, Process};
 
 use crate::bench::Bench;
 use crate::ending::{self, Ending};
 use crate::finding::{Finding, Tests};
-use crate::rules::Rule;
 use crate::settings::Settings;
 use crate::watch::{Lines, Watch, watch};
 

@@ -20,12 +20,12 @@ pub mod nextest;
 pub mod npm;
 pub mod pytest;
 pub mod report;
-pub mod rules;
 pub mod settings;
 pub mod setup;
 pub mod smoke;
 mod watch;
 
+use stagewright_sdk::evidence::Becomes;
 use stagewright_sdk::{
     CheckState, Fault, Files, Finding as Preflight, FindingState, Host, Job, Level, Outcome, Probe, Process,
     Produce, Producer, fault, finding as found,
@@ -34,7 +34,6 @@ use stagewright_sdk::{
 use crate::bench::Bench;
 use crate::detect::Detected;
 use crate::finding::{Checked, Finding};
-use crate::rules::Becomes;
 use crate::settings::{Framework, Settings};
 
 /// The producer of the stage `testing`.

@@ -3,6 +3,7 @@
 //! The JUnit path is set by a configuration file in scratch. nextest reads it below the repository's own, so where that
 //! one has a JUnit path a copy of it with ours takes its place.
 
+use stagewright_sdk::evidence::Rule;
 use stagewright_sdk::{Area, FailureKind, Files, Host, Process};
 
 use crate::bench::Bench;
@@ -10,7 +11,6 @@ use crate::cargo_build;
 use crate::ending::{self, Ending};
 use crate::finding::{Finding, never_started};
 use crate::junit::{self, Junit};
-use crate::rules::Rule;
 use crate::settings::Settings;
 use crate::watch::{Lines, Watch, watch};
 

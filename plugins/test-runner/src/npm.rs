@@ -4,6 +4,7 @@
 //! own, jest, vitest, mocha, tap), or a JUnit file that `junit` names. A script without either is held, not
 //! believed.
 
+use stagewright_sdk::evidence::Rule;
 use stagewright_sdk::{Area, FileKind, Files, Host, Process, Tally};
 
 use crate::bench::Bench;
@@ -11,7 +12,6 @@ use crate::command::read_report;
 use crate::ending::{self, Ending};
 use crate::finding::Finding;
 use crate::junit::Junit;
-use crate::rules::Rule;
 use crate::settings::Settings;
 use crate::watch::watch;
 

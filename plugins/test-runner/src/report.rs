@@ -1,11 +1,14 @@
 //! Turns a finding into the outcome that the host is told: a report for a verdict, a fault for everything else.
 
-use stagewright_sdk::{CheckState, Command, FindingState, Outcome, ReportBuilder, Tally, fault, last_lines};
+use stagewright_sdk::evidence::{Becomes, Rule};
+use stagewright_sdk::text::{self, capital, fence, seconds};
+use stagewright_sdk::{
+    CheckState, Command, FindingState, Outcome, ReportBuilder, Tally, fault, last_lines, plain_line,
+};
 
 use crate::bench::Bench;
 use crate::detect::Detected;
 use crate::finding::{Checked, Finding};
-use crate::rules::{Becomes, Rule};
 
 /// How many failures the report shows with their last lines.
 const SHOWN: usize = 20;
@@ -28,16 +31,9 @@ pub fn dropped(collected: u64, baseline: u64, percent: u32) -> bool {
 
 /// What the host is told.
 pub(crate) fn outcome<C>(bench: &Bench<'_, C>, detected: &Detected, finding: &Finding) -> Outcome {
-    match finding.rule.becomes {
-        Becomes::Pass => {
-            Outcome::Verdict(report(bench, detected, finding, ReportBuilder::pass(&summary(finding))))
-        }
-        Becomes::Fail => {
-            Outcome::Verdict(report(bench, detected, finding, ReportBuilder::fail(&summary(finding))))
-        }
-        Becomes::Held => Outcome::Held(fault_of(bench, detected, finding)),
-        Becomes::Deferred => Outcome::Deferred(fault_of(bench, detected, finding)),
-    }
+    let report =
+        |judgement| report(bench, detected, finding, ReportBuilder::new(judgement, &summary(finding)));
+    finding.rule.outcome(report, || fault_of(bench, detected, finding))
 }
 
 fn summary(finding: &Finding) -> String {
@@ -60,11 +56,6 @@ fn counts(tally: &Tally) -> String {
     ];
     let kinds = kinds.iter().filter(|(count, _)| *count > 0).map(|(count, kind)| format!("{count} {kind}"));
     kinds.collect::<Vec<_>>().join(", ")
-}
-
-fn seconds(duration_ms: u64) -> String {
-    let tenths = duration_ms.saturating_add(50) / 100;
-    format!("{}.{} s", tenths / 10, tenths % 10)
 }
 
 fn fault_of<C>(bench: &Bench<'_, C>, detected: &Detected, finding: &Finding) -> stagewright_sdk::Fault {
@@ -138,11 +129,7 @@ fn body<C>(bench: &Bench<'_, C>, detected: &Detected, finding: &Finding) -> Stri
         text.push_str("\n## Smoke probes\n\n");
         for Checked { name, state, detail, .. } in &finding.probes {
             let detail = if *state == CheckState::Passed { "as expected" } else { detail };
-            text.push_str(&format!(
-                "- `{}`: {}\n",
-                name.replace('`', "'"),
-                stagewright_sdk::plain_line(detail)
-            ));
+            text.push_str(&format!("- `{}`: {}\n", name.replace('`', "'"), plain_line(detail)));
         }
     }
     text.push_str(&format!(
@@ -190,25 +177,8 @@ fn failures<C>(text: &mut String, bench: &Bench<'_, C>, finding: &Finding) {
     }
 }
 
-/// A fenced block that no fence in its text can end.
-fn fence(text: &mut String, inside: &str) {
-    let longest = inside.split(|c| c != '`').map(str::len).max().unwrap_or(0);
-    let fence = "`".repeat(longest.saturating_add(1).max(3));
-    text.push_str(&format!("{fence}text\n{}\n{fence}\n", inside.trim_end()));
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
 fn shown_command<C>(bench: &Bench<'_, C>, command: &Command) -> String {
-    let words = std::iter::once(&command.program).chain(&command.args).map(|word| {
-        let plain_word =
-            !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c));
-        if plain_word { word.clone() } else { format!("'{}'", word.replace('\'', r"'\''")) }
-    });
-    plain(bench, &words.collect::<Vec<_>>().join(" "))
+    plain(bench, &text::command(std::iter::once(&command.program).chain(&command.args)))
 }
 
 /// The folders of this run are of no interest to a reader, and differ from run to run.
@@ -220,9 +190,7 @@ fn plain<C>(bench: &Bench<'_, C>, text: &str) -> String {
             text = text.replace(folder.as_str(), name);
         }
     }
-    // Colours and other control sequences have no place in a report.
-    text.retain(|c| c == '\n' || c == '\t' || !c.is_control());
-    text
+    text::plain(&text)
 }
 
 /// What a preflight found about a program.
@@ -247,12 +215,5 @@ mod tests {
         assert!(!dropped(0, 100, 100));
         assert!(dropped(u64::MAX - 1, u64::MAX, 0));
         assert!(!dropped(120, 100, 0), "more is never a drop");
-    }
-
-    #[test]
-    fn a_fence_in_the_text_does_not_end_the_block() {
-        let mut text = String::new();
-        fence(&mut text, "a\n````\nb");
-        assert!(text.starts_with("`````text\n") && text.ends_with("\n`````\n"), "{text}");
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use stagewright_sdk::evidence::{Becomes, TimeoutIs};
 
 /// How a suite is run and judged.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -36,7 +37,7 @@ pub struct Settings {
     /// Whether a suite in which every test was skipped may pass.
     pub allow_nothing_passed: bool,
     /// What the exit codes of `framework = "command"` mean. By default 0 is a pass and 1 a fail.
-    pub exit_codes: BTreeMap<i32, ExitMeans>,
+    pub exit_codes: BTreeMap<i32, Becomes>,
     /// A JUnit file that `framework = "command"` or `"npm"` writes, relative to the worktree. With it, a pass needs
     /// its evidence.
     pub junit: Option<String>,
@@ -129,31 +130,6 @@ impl Framework {
     }
 }
 
-/// What a suite that overran its time has shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum TimeoutIs {
-    /// The code is at fault.
-    #[default]
-    Fail,
-    /// Nothing: it is tried again.
-    Deferred,
-}
-
-/// What an exit code means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum ExitMeans {
-    /// All is well.
-    Pass,
-    /// Something about the code is wrong.
-    Fail,
-    /// Somebody has to mend the environment.
-    Held,
-    /// It may pass: try again.
-    Deferred,
-}
-
 /// A step before the suite.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -169,7 +145,7 @@ pub struct Setup {
     pub timeout_s: u64,
     /// What its exit codes mean. By default 0 is a pass, and every other leads to another try.
     #[serde(default)]
-    pub exit_codes: BTreeMap<i32, ExitMeans>,
+    pub exit_codes: BTreeMap<i32, Becomes>,
 }
 
 const fn setup_timeout() -> u64 {
@@ -230,6 +206,6 @@ mod tests {
     fn exit_codes_are_keys_of_a_json_object() {
         let text = r#"{"exit_codes": {"0": "pass", "3": "held"}}"#;
         let settings: Settings = serde_json::from_str(text).unwrap();
-        assert_eq!(settings.exit_codes[&3], ExitMeans::Held);
+        assert_eq!(settings.exit_codes[&3], Becomes::Held);
     }
 }

@@ -3,13 +3,13 @@
 //! By default its failing says nothing about the code: a registry that does not answer is the usual reason. Its own
 //! map of exit codes can say otherwise.
 
+use stagewright_sdk::evidence::{Becomes, Rule, TimeoutIs};
 use stagewright_sdk::{Command, Host, Process};
 
 use crate::bench::Bench;
 use crate::ending::{self, Ending};
 use crate::finding::Finding;
-use crate::rules::Rule;
-use crate::settings::{ExitMeans, Setup, TimeoutIs};
+use crate::settings::Setup;
 use crate::watch::watch;
 
 const FAILED: Rule =
@@ -38,11 +38,11 @@ pub fn classify(setup: &Setup, ending: &Ending) -> Option<Rule> {
     }
     let code = ending.code()?;
     let means = setup.exit_codes.get(&code).copied();
-    match means.unwrap_or(if code == 0 { ExitMeans::Pass } else { ExitMeans::Deferred }) {
-        ExitMeans::Pass => None,
-        ExitMeans::Fail => Some(FAILED),
-        ExitMeans::Held => Some(HELD),
-        ExitMeans::Deferred => Some(DEFERRED),
+    match means.unwrap_or(if code == 0 { Becomes::Pass } else { Becomes::Deferred }) {
+        Becomes::Pass => None,
+        Becomes::Fail => Some(FAILED),
+        Becomes::Held => Some(HELD),
+        Becomes::Deferred => Some(DEFERRED),
     }
 }
 

@@ -3,9 +3,9 @@
 //! Nobody there says nothing about the code; a wrong answer does.
 
 use serde_json::Value;
+use stagewright_sdk::evidence::Rule;
 use stagewright_sdk::{FailureKind, Host, Probe, ProbeResponse};
 
-use crate::rules::Rule;
 use crate::settings::Smoke;
 
 const WRONG: Rule =

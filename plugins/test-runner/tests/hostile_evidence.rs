@@ -1,12 +1,12 @@
 //! Nothing that a suite prints or leaves makes the test-runner panic, and nothing doubtful becomes a pass.
 
 use proptest::prelude::*;
+use stagewright_sdk::evidence::{Becomes, TimeoutIs};
 use stagewright_sdk::{Completed, Exit, StreamEnd};
 use stagewright_test_runner::ending::Ending;
 use stagewright_test_runner::junit::{self, Junit};
 use stagewright_test_runner::pytest::{Evidence, Session, classify};
-use stagewright_test_runner::rules::Becomes;
-use stagewright_test_runner::settings::{Settings, TimeoutIs};
+use stagewright_test_runner::settings::Settings;
 use stagewright_test_runner::{cargo_test, go_test, npm};
 
 fn ended(exit: Exit, output: &str) -> Ending {

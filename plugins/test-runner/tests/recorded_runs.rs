@@ -9,10 +9,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use stagewright_sdk::evidence::{Becomes, Rule};
 use stagewright_sdk::{Completed, Exit, StreamEnd};
 use stagewright_test_runner::ending::Ending;
 use stagewright_test_runner::junit::{self, Junit};
-use stagewright_test_runner::rules::{Becomes, Rule};
 use stagewright_test_runner::settings::Settings;
 use stagewright_test_runner::{cargo_build, cargo_test, command, go_test, nextest, npm};
 

@@ -1,13 +1,12 @@
 //! The table of evidence for pytest: a pure function from what was seen to what it becomes.
 
 use stagewright_sdk::Exit;
+use stagewright_sdk::evidence::{Rule, TimeoutIs};
 
 use super::session::Session;
 use crate::ending::{self, Ending};
 use crate::finding::Tests;
 use crate::junit::Junit;
-use crate::rules::Rule;
-use crate::settings::TimeoutIs;
 
 /// All that counts.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@
 mod classify;
 mod session;
 
+use stagewright_sdk::evidence::Rule;
 use stagewright_sdk::{Area, Command, Files, Host, Process};
 
 pub use classify::{Evidence, TABLE, classify};
@@ -144,7 +145,7 @@ impl<C: Host + Files> Watch<C> for Follower<'_> {
     }
 }
 
-fn finding(evidence: Evidence, rule: crate::rules::Rule, command: Command, names: &Names) -> Finding {
+fn finding(evidence: Evidence, rule: Rule, command: Command, names: &Names) -> Finding {
     let Evidence { ending, session, junit, .. } = evidence;
     let mut notes = Vec::new();
     notes.extend(session.loaded.as_ref().map(|versions| format!("The reporter was loaded by {versions}.")));

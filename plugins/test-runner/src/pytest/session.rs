@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use stagewright_sdk::CheckState;
+use stagewright_sdk::evidence::Becomes;
 
 use crate::ending;
 use crate::finding::Tests;
-use crate::rules::Becomes;
 
 /// One line of the reporter. Fields that an event does not have are empty.
 #[derive(Debug, Default, Deserialize)]
