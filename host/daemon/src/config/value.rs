@@ -3,6 +3,8 @@
 //! A value comes as TOML from the file, and as text from a variable or a flag. Both become the same JSON
 //! value first, so that there is one check for each type.
 
+mod money;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,6 +13,8 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::problem::{nearest, quoted};
+
+pub use money::Money;
 
 /// What a key's value looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,52 +216,6 @@ impl Setting for Seconds {
     }
     fn show(&self) -> Option<Value> {
         Some(Value::from(self.0))
-    }
-}
-
-/// An amount of US dollars, to the millionth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Money(u64);
-
-impl Money {
-    /// In millionths of a US dollar.
-    pub const fn micro_usd(self) -> u64 {
-        self.0
-    }
-
-    /// Reads digits, with at most six behind a point.
-    fn parse(text: &str) -> Option<Self> {
-        let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
-        let digits = |text: &str| !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
-        if !digits(whole) || !digits(part) || part.len() > 6 {
-            return None;
-        }
-        let micro = format!("{part:0<6}").parse::<u64>().ok()?;
-        whole.parse::<u64>().ok()?.checked_mul(1_000_000)?.checked_add(micro).map(Self)
-    }
-}
-
-impl fmt::Display for Money {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let micro = format!("{:06}", self.0 % 1_000_000);
-        let cents = micro.trim_end_matches('0');
-        write!(f, "{}.{cents:0<2}", self.0 / 1_000_000)
-    }
-}
-
-impl Setting for Money {
-    const KIND: Kind = Kind::Money;
-    fn read(value: &Value, _: Context<'_>) -> Result<Self, Wrong> {
-        let amount = match value {
-            // A number is written as it was read, so that no amount changes on the way.
-            Value::Number(number) => Self::parse(&number.to_string()),
-            Value::String(text) => Self::parse(text),
-            _ => None,
-        };
-        amount.ok_or_else(|| Wrong::value(Self::KIND, value))
-    }
-    fn show(&self) -> Option<Value> {
-        Some(Value::from(self.to_string()))
     }
 }
 
@@ -478,27 +436,3 @@ macro_rules! choice {
     };
 }
 pub(super) use choice;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_amount_is_read_to_the_millionth_and_written_as_people_write_it() {
-        let context = Context { base: Path::new("/"), home: None };
-        for (value, micro, text) in [
-            (Value::from(2.5), 2_500_000, "2.50"),
-            (Value::from(3), 3_000_000, "3.00"),
-            (Value::from("0.000001"), 1, "0.000001"),
-            (Value::from("10"), 10_000_000, "10.00"),
-        ] {
-            let money = Money::read(&value, context).unwrap();
-            assert_eq!((money.micro_usd(), money.to_string().as_str()), (micro, text));
-        }
-        for value in
-            [Value::from(-1), Value::from("1,5"), Value::from("1.0000001"), Value::from(""), Value::Null]
-        {
-            assert!(Money::read(&value, context).is_err(), "{value}");
-        }
-    }
-}
