@@ -38,4 +38,19 @@ impl Failure {
     pub fn new(kind: FailureKind, code: &'static str, message: impl Into<String>) -> Self {
         Self { kind, code, message: message.into() }
     }
+
+    /// The refusal of a name that the grant does not have; `kind` is what it names. `way_out` says what the operator can do.
+    pub(crate) fn not_granted<'a>(
+        code: &'static str,
+        kind: &str,
+        name: &str,
+        granted: impl Iterator<Item = &'a String>,
+        way_out: &str,
+    ) -> Self {
+        let granted: Vec<&str> = granted.map(String::as_str).collect();
+        let granted = if granted.is_empty() { "none".to_owned() } else { granted.join(", ") };
+        let message =
+            format!("the {kind} `{name}` is not granted (granted: {granted}); the operator can {way_out}");
+        Self::new(FailureKind::Denied, code, message)
+    }
 }

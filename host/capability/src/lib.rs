@@ -10,6 +10,7 @@ pub mod cancel;
 mod failure;
 pub mod files;
 pub mod harden;
+mod http;
 pub mod isolation;
 pub mod llm;
 pub mod place;

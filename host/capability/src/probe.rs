@@ -1,16 +1,14 @@
 //! Read-only HTTP probes of endpoints that the operator named.
 //!
 //! A component knows names, never addresses: the path that it asks for can't change scheme, host or port.
-//! Redirects are answered as they are and not followed; proxies from the environment are not used.
+//! Redirects are answered as they are and not followed.
 
 use std::collections::BTreeMap;
-use std::error::Error as _;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use reqwest::{Client, Url, redirect};
+use reqwest::Url;
 
-use crate::{Cancel, Failure, FailureKind};
+use crate::{Cancel, Failure, FailureKind, http};
 
 /// The grant: which endpoints there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,7 +72,7 @@ impl Probe {
         let url = self.address(endpoint, path)?;
         let limit = max_bytes.min(self.max_bytes);
         let timeout = timeout.min(self.max_time);
-        let fetch = fetch(client()?, url, limit);
+        let fetch = fetch(http::client()?.get(url), limit);
         tokio::select! {
             answer = tokio::time::timeout(timeout, fetch) => answer.unwrap_or_else(|_| {
                 let message = format!("`{endpoint}` did not answer within {} ms", timeout.as_millis());
@@ -88,11 +86,9 @@ impl Probe {
 
     fn address(&self, endpoint: &str, path: &str) -> Result<Url, Failure> {
         let base = self.endpoints.get(endpoint).ok_or_else(|| {
-            let message = format!(
-                "the endpoint `{endpoint}` is not granted; the operator can add it to the producer's \
-                 grants.probe.endpoints"
-            );
-            Failure::new(FailureKind::Denied, "endpoint-not-granted", message)
+            let way_out = "add it to the producer's grants.probe.endpoints";
+            let granted = self.endpoints.keys();
+            Failure::not_granted("endpoint-not-granted", "endpoint", endpoint, granted, way_out)
         })?;
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let mut url = base.clone();
@@ -119,61 +115,35 @@ fn bad_address(why: String) -> Failure {
     Failure::new(FailureKind::Permanent, "bad-address", why)
 }
 
-/// The one client. It is made with the first probe, since most runs make none and it reads the machine's
-/// certificates; it holds no connection open, so that no probe meets another's.
-fn client() -> Result<&'static Client, Failure> {
-    static CLIENT: OnceLock<Result<Client, String>> = OnceLock::new();
-    let made = CLIENT.get_or_init(|| {
-        Client::builder()
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .pool_max_idle_per_host(0)
-            .user_agent(concat!("stagewright/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| error.to_string())
-    });
-    made.as_ref().map_err(|why| Failure::new(FailureKind::Permanent, "no-http-client", why.clone()))
-}
-
-async fn fetch(client: &Client, url: Url, limit: u32) -> Result<Response, Failure> {
+async fn fetch(request: reqwest::RequestBuilder, limit: u32) -> Result<Response, Failure> {
     let begun = Instant::now();
-    let mut answer = client.get(url).send().await.map_err(|error| failure(&error))?;
+    let answer = request.send().await.map_err(|error| failure(&error))?;
     let status = answer.status().as_u16();
     let text = |(name, value): (&reqwest::header::HeaderName, &reqwest::header::HeaderValue)| {
         Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
     };
     let headers = answer.headers().iter().filter_map(text).collect();
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|error| failure(&error))? {
-        if body.len() + chunk.len() > limit as usize {
-            let message = format!("the answer has more than {limit} bytes");
-            return Err(Failure::new(FailureKind::Limit, "too-large", message));
-        }
-        body.extend_from_slice(&chunk);
-    }
+    let body = http::body(answer, limit as usize).await.map_err(|error| failure(&error))?;
+    let body = body.ok_or_else(|| {
+        Failure::new(FailureKind::Limit, "too-large", format!("the answer has more than {limit} bytes"))
+    })?;
     Ok(Response { status, headers, body, duration: begun.elapsed() })
 }
 
 fn failure(error: &reqwest::Error) -> Failure {
-    let mut message = error.to_string();
-    let (mut refused, mut unresolved) = (false, false);
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let text = inner.to_string();
-        let io = inner.downcast_ref::<std::io::Error>();
-        refused |= io.is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused);
-        // The resolver's error has no type of its own in public.
-        unresolved |= text.starts_with("dns error");
-        message = format!("{message}: {text}");
-        cause = inner.source();
-    }
+    let refused = http::causes(error)
+        .iter()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|io| io.kind() == std::io::ErrorKind::ConnectionRefused);
+    // The resolver's error has no type of its own in public.
+    let unresolved = http::causes(error).iter().any(|cause| cause.to_string().starts_with("dns error"));
     let code = match (refused, unresolved, error.is_connect()) {
         (true, ..) => "connection-refused",
         (_, true, _) => "dns",
         (_, _, true) => "connect-failed",
         _ => "broken-answer",
     };
-    Failure::new(FailureKind::Transient, code, message)
+    Failure::new(FailureKind::Transient, code, http::told(error))
 }
 
 #[cfg(test)]

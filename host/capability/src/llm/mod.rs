@@ -198,11 +198,8 @@ impl Inner {
             return Err(Failure::new(FailureKind::Cancelled, "cancelled", "the run is to end"));
         }
         let role = self.grant.roles.get(&request.role).ok_or_else(|| {
-            let message = format!(
-                "the role `{}` is not granted; the operator can add it to the producer's grants.llm.roles",
-                request.role
-            );
-            Failure::new(FailureKind::Denied, "role-not-granted", message)
+            let (roles, way_out) = (self.grant.roles.keys(), "add it to the producer's grants.llm.roles");
+            Failure::not_granted("role-not-granted", "role", &request.role, roles, way_out)
         })?;
         if request.prompt.len() > MAX_PROMPT {
             let message = format!("the prompt has more than {MAX_PROMPT} bytes");

@@ -1,14 +1,11 @@
 //! Asking an OpenAI-compatible server.
 //!
-//! The address is the operator's and nobody else's: redirects are failures, and proxies from the environment are not
-//! used. Only an answer that the model brought to its end is one.
+//! A redirect is a failure. Only an answer that the model brought to its end is one.
 
-use std::error::Error as _;
-use std::sync::OnceLock;
 use std::time::Duration;
 
+use reqwest::RequestBuilder;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Client, RequestBuilder, redirect};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +14,7 @@ use super::heard::Heard;
 use super::kept::Transcript;
 use super::signs::{self, Sign};
 use super::usage::Usage;
-use crate::{Cancel, Failure, FailureKind};
+use crate::{Cancel, Failure, FailureKind, http};
 
 /// How much of a server's error is told, in bytes.
 const EVIDENCE: usize = 1_000;
@@ -69,14 +66,15 @@ fn cancelled() -> Failure {
 async fn post(server: &Server, prompt: &str) -> Result<Answer, Failure> {
     let question = json!({ "model": server.model, "messages": [{ "role": "user", "content": prompt }] });
     let url = server.address("chat/completions").map_err(bad_address)?;
-    let request = client()?.post(url).header(CONTENT_TYPE, "application/json").body(question.to_string());
+    let request =
+        http::client()?.post(url).header(CONTENT_TYPE, "application/json").body(question.to_string());
     send(server, request).await
 }
 
 /// The list of the server's models, which costs nothing.
 pub(super) async fn models(server: &Server) -> Result<Answer, Failure> {
     let url = server.address("models").map_err(bad_address)?;
-    send(server, client()?.get(url)).await
+    send(server, http::client()?.get(url)).await
 }
 
 async fn send(server: &Server, request: RequestBuilder) -> Result<Answer, Failure> {
@@ -87,18 +85,14 @@ async fn send(server: &Server, request: RequestBuilder) -> Result<Answer, Failur
         }
         None => request,
     };
-    let mut answer = request.send().await.map_err(broken)?;
+    let answer = request.send().await.map_err(broken)?;
     let status = answer.status().as_u16();
     let header = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after = header.and_then(signs::retry_after);
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(broken)? {
-        if body.len() + chunk.len() > server.max_bytes {
-            let message = format!("the server's answer has more than {} bytes", server.max_bytes);
-            return Err(Failure::new(FailureKind::Limit, "llm-answer-too-large", message));
-        }
-        body.extend_from_slice(&chunk);
-    }
+    let body = http::body(answer, server.max_bytes).await.map_err(broken)?.ok_or_else(|| {
+        let message = format!("the server's answer has more than {} bytes", server.max_bytes);
+        Failure::new(FailureKind::Limit, "llm-answer-too-large", message)
+    })?;
     Ok(Answer { status, retry_after, body })
 }
 
@@ -174,29 +168,8 @@ fn bad_address(why: String) -> Failure {
     Failure::new(FailureKind::Permanent, "llm-bad-address", why)
 }
 
-/// The one client. It is made with the first question; it holds no connection open, so that no question meets
-/// another's.
-fn client() -> Result<&'static Client, Failure> {
-    static CLIENT: OnceLock<Result<Client, String>> = OnceLock::new();
-    let made = CLIENT.get_or_init(|| {
-        Client::builder()
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .pool_max_idle_per_host(0)
-            .user_agent(concat!("stagewright/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| error.to_string())
-    });
-    made.as_ref().map_err(|why| Failure::new(FailureKind::Permanent, "no-http-client", why.clone()))
-}
-
 fn broken(error: reqwest::Error) -> Failure {
     let code = if error.is_connect() { "llm-unreachable" } else { "llm-broken-answer" };
-    let mut message = format!("the model's server could not be asked: {error}");
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        message = format!("{message}: {inner}");
-        cause = inner.source();
-    }
+    let message = format!("the model's server could not be asked: {}", http::told(&error));
     Failure::new(FailureKind::Transient, code, message)
 }

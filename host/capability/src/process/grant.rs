@@ -128,13 +128,8 @@ impl Default for Grant {
 impl Grant {
     pub(super) fn program(&self, name: &str) -> Result<&Program, Failure> {
         self.programs.get(name).ok_or_else(|| {
-            let known: Vec<&str> = self.programs.keys().map(String::as_str).collect();
-            let message = format!(
-                "the program `{name}` is not granted (granted: {}); the operator can add it to the producer's \
-                 grants.process.programs",
-                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
-            );
-            Failure::new(FailureKind::Denied, "program-not-granted", message)
+            let way_out = "add it to the producer's grants.process.programs";
+            Failure::not_granted("program-not-granted", "program", name, self.programs.keys(), way_out)
         })
     }
 

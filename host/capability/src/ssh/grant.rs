@@ -44,13 +44,9 @@ impl Grant {
 
     pub(super) fn target(&self, name: &str) -> Result<&Target, Failure> {
         self.targets.get(name).ok_or_else(|| {
-            let known: Vec<&str> = self.targets.keys().map(String::as_str).collect();
-            let message = format!(
-                "the target `{name}` is not granted (granted: {}); the operator can add it to the producer's \
-                 grants.ssh.targets",
-                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
-            );
-            Failure::new(FailureKind::Denied, "target-not-granted", message)
+            let way_out =
+                format!("set up [ssh.targets.{name}], and name it in the producer's grants.ssh.targets");
+            Failure::not_granted("target-not-granted", "target", name, self.targets.keys(), &way_out)
         })
     }
 }
