@@ -13,7 +13,7 @@
 //! - git is never run *in* a checkout, the user's or a run's. It runs in the bare copy and in a
 //!   [facade](source) that the host makes, so no configuration and no hook that somebody else wrote is ever
 //!   read. What foreign code leaves in a clone is handled as files, to make a commit of copies of them, or to remove them.
-//! - Nothing is written into the user's repository except by [`Bare::deliver`], [`Bare::deliver_work`] and [`Bare::merge`], and then only objects
+//! - Nothing is written into the user's repository except by [`Bare::deliver`] and [`Bare::merge`], and then only objects
 //!   and one branch that nobody has checked out.
 //! - No link is followed and nothing above a folder is reached when an artifact is written, when one is read
 //!   back, and when a clone is removed.

@@ -276,7 +276,7 @@ impl Run<'_> {
                     "{branch} has moved meanwhile, so the artifact was not added to it; run the stage again"
                 )
             }
-            Delivery::Refused(Refusal::NotOnlyArtifacts) => {
+            Delivery::Refused(Refusal::NotTheHosts) => {
                 format!("{branch} has other commits than the ones that were examined, so it was left alone")
             }
         };

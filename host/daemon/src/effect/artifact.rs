@@ -1,38 +1,28 @@
 //! Commits a stage's report to the task's branch (A3): in the host's own copy, then in the user's repository.
 //!
-//! Conditional at both: each branch is moved from where it was seen to be, and only by reports. A branch that the user has
-//! checked out is left alone; the host's copy has the commit then, and later stages see it. What goes along is only what
-//! this host has put there itself: reports, and the work of runs.
+//! Conditional at both: each branch is moved from where it was seen to be. A branch that the user has checked out is left alone; the
+//! host's copy has the commit then, and later stages see it. What goes along is only what this host has put there itself:
+//! reports, and the work of runs.
 
 use stagewright_engine::effect::Acted;
 use stagewright_engine::name::{BranchName, CommitId};
 use stagewright_engine::outcome::Fault;
-use stagewright_repository::{ArtifactCommit, Bare, Delivery, Error, Refusal};
+use stagewright_repository::{ArtifactCommit, Bare, Delivery, Error};
 use stagewright_store::request::artifact::StoredArtifact;
 
-use super::{Edge, author, trouble};
+use super::{Edge, author, delivered};
 use crate::branch::ExaminedBranch;
 use crate::clock;
 
 pub(super) async fn commit(edge: &Edge<'_>, stored: &StoredArtifact) -> Acted {
     let branch = &edge.task.branch;
     let committed = commit_report(edge.bare, branch, edge.branch, edge.examined, stored);
-    let moved = || Acted::NotNow(Fault::new("branch-moved", format!("{branch} has moved meanwhile")));
     match committed.await {
-        Ok((made, Delivery::Delivered | Delivery::AlreadyThere)) => {
-            Acted::Done(format!("{branch} is at {made}"))
-        }
-        Ok((made, Delivery::Refused(Refusal::CheckedOut { folder, command }))) => Acted::Done(format!(
-            "{made} is in the host's copy; {branch} is checked out in {}, to take it: {command}",
-            folder.display()
-        )),
-        Ok((_, Delivery::Refused(Refusal::Moved { .. } | Refusal::NotOnlyArtifacts)))
-        | Err(Error::HeadMoved { .. } | Error::NoSuchRevision { .. }) => moved(),
         Err(error @ (Error::Obstructed { .. } | Error::BadPath { .. })) => Acted::NotThis(
             Fault::new("artifact-obstructed", error.to_string())
                 .with_remedy("remove what is in the way from the branch, then `stagewright task resume`"),
         ),
-        Err(error) => trouble(&error),
+        committed => delivered(branch, committed),
     }
 }
 
@@ -57,6 +47,6 @@ pub(crate) async fn commit_report(
         when: clock::now(),
     };
     let made = bare.commit_artifact(&artifact).await?;
-    let delivery = bare.deliver_work(branch, &made, &at.source).await?;
+    let delivery = bare.deliver(branch, &made, &at.source).await?;
     Ok((made, delivery))
 }

@@ -25,7 +25,7 @@ use stagewright_engine::identity::{Epoch, TaskKey};
 use stagewright_engine::name::{BranchName, CommitId, EffectName, StageName};
 use stagewright_engine::outcome::Fault;
 use stagewright_engine::task::Task;
-use stagewright_repository::{Author, Bare};
+use stagewright_repository::{Author, Bare, Delivery, Error, Refusal};
 use stagewright_store::request::artifact::StoredArtifact;
 use stagewright_store::request::effect::EffectId;
 
@@ -86,8 +86,9 @@ pub struct Edge<'a> {
     pub to: &'a StageName,
     /// The commit that was examined.
     pub examined: &'a CommitId,
-    /// Where the task's branch is: at the examined commit, or at that and reports on top. Seen right before the effect; one
-    /// that finds the branch elsewhere does nothing, since what is there was not examined.
+    /// Where the task's branch is: at the examined commit, or at that and reports on top; before a run's work is placed, at
+    /// what it was made from. Seen right before the effect; one that finds the branch elsewhere does nothing, since what is
+    /// there was not examined.
     pub branch: &'a ExaminedBranch,
     /// The host's copy.
     pub bare: &'a Bare,
@@ -217,8 +218,27 @@ async fn within(act: impl Future<Output = Acted>) -> Acted {
     }
 }
 
+/// What commits that were made in the host's copy, and brought to the user's branch or not, are for the journal.
+fn delivered(branch: &BranchName, made: Result<(CommitId, Delivery), Error>) -> Acted {
+    match made {
+        Ok((made, Delivery::Delivered | Delivery::AlreadyThere)) => {
+            Acted::Done(format!("{branch} is at {made}"))
+        }
+        Ok((made, Delivery::Refused(Refusal::CheckedOut { folder, command }))) => Acted::Done(format!(
+            "{made} is in the host's copy; {branch} is checked out in {}, to take it: {command}",
+            folder.display()
+        )),
+        Ok((_, Delivery::Refused(Refusal::Moved { .. } | Refusal::NotTheHosts)))
+        | Err(Error::HeadMoved { .. } | Error::NoSuchRevision { .. }) => Acted::NotNow(
+            Fault::new("branch-moved", format!("{branch} has moved meanwhile"))
+                .with_remedy("none is needed: what is on the branch now is judged anew"),
+        ),
+        Err(error) => trouble(&error),
+    }
+}
+
 /// A repository's trouble: it may pass, and whether something was written before is for the next try to find out.
-fn trouble(error: &stagewright_repository::Error) -> Acted {
+fn trouble(error: &Error) -> Acted {
     Acted::Unclear(
         Fault::new("repository-trouble", error.to_string())
             .with_remedy("look at the repository, then `stagewright task resume`"),

@@ -1,15 +1,17 @@
 //! Bringing the host's commits, artifacts and work that was placed, to the user's branch.
 //!
-//! The user's branch moves only if nobody has it checked out, if it is where it was when the stage was
-//! judged, and if the commits change nothing but artifacts; or, where the caller says so, work that this host placed. Otherwise the commits stay in the bare copy, and the
-//! user gets the one command that fetches them.
+//! The user's branch moves only if nobody has it checked out, if it is where it was when the stage was judged, and if the
+//! commits are the host's: artifacts, and work that it has placed. Otherwise the commits stay in the bare copy, and the user
+//! gets the one command that fetches them.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use stagewright_engine::identity::RunId;
 use stagewright_engine::name::{BranchName, CommitId};
 
 use super::lock::Lock;
+use super::work::work_ref;
 use super::{Bare, host_ref, placed_on_ref, source_ref};
 use crate::error::Error;
 use crate::source::{Facade, Purpose, Source, who_has_checked_out};
@@ -23,13 +25,6 @@ pub enum Delivery {
     AlreadyThere,
     /// The branch was left alone.
     Refused(Refusal),
-}
-
-/// What the commits of a delivery may change.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Carried {
-    Artifacts,
-    Work,
 }
 
 /// Why the user's branch was left alone, and what the user can do.
@@ -47,18 +42,17 @@ pub enum Refusal {
         /// Where it is; `None` if it is gone.
         actual: Option<CommitId>,
     },
-    /// The commits change more than artifacts (and, where work may be delivered, more than the work that this host has
-    /// placed), or do not stand on the expected head.
-    NotOnlyArtifacts,
+    /// The commits change more than artifacts and the work that this host has placed, or do not stand on the expected head.
+    NotTheHosts,
 }
 
 impl Bare {
-    /// Moves the user's branch from `expected` to `commit`, which [`Bare::commit_artifact`] made.
+    /// Moves the user's branch from `expected` to `commit`, a head that [`Bare::commit_artifact`] or [`Bare::place_work`] made.
     ///
     /// Adds the objects to the user's repository and moves that one branch by compare-and-swap, with a line in its
     /// reflog if it keeps one. No hook runs and no configuration of the user's is read. Between looking who has the
-    /// branch checked out and moving it lie some milliseconds in which a checkout of it is not noticed; such a
-    /// checkout sees the artifact as deleted and loses nothing.
+    /// branch checked out and moving it lie some milliseconds in which a checkout of it is not noticed; such a checkout sees
+    /// the artifact as deleted, and work as taken back, in its files and its index, until it is reset. It loses nothing.
     ///
     /// # Errors
     /// What git says; a branch that can't be moved is no error but [`Delivery::Refused`].
@@ -68,37 +62,14 @@ impl Bare {
         commit: &CommitId,
         expected: &CommitId,
     ) -> Result<Delivery, Error> {
-        if !self.is_ancestor(expected, commit).await? || !self.only_artifacts(expected, commit).await? {
-            return Ok(Delivery::Refused(Refusal::NotOnlyArtifacts));
-        }
         let lock = Lock::take(&self.path).await?;
-        let delivered = self.deliver_under(&lock, branch, commit, expected, Carried::Artifacts).await;
+        let delivered = self.deliver_under(&lock, branch, commit, expected).await;
         lock.release();
         delivered
     }
 
-    /// The same for commits with work among them, which [`Bare::place_work`] put onto the branch when the user had it at
-    /// `expected`.
-    ///
-    /// Between looking and moving a checkout of the branch goes unnoticed, as with [`deliver`](Self::deliver); such a checkout
-    /// sees the work as taken back, in its files and its index, until it is reset.
-    ///
-    /// # Errors
-    /// As [`deliver`](Self::deliver).
-    pub async fn deliver_work(
-        &self,
-        branch: &BranchName,
-        commit: &CommitId,
-        expected: &CommitId,
-    ) -> Result<Delivery, Error> {
-        let lock = Lock::take(&self.path).await?;
-        let delivered = self.deliver_under(&lock, branch, commit, expected, Carried::Work).await;
-        lock.release();
-        delivered
-    }
-
-    /// Whether everything between the user's head and the commit is this host's: only the host moves its own branch, and only
-    /// on top of what was the head.
+    /// Whether everything between the user's head and the commit is work that this host has placed, and its reports: only the
+    /// host moves its own branch, and only on top of what was the head.
     async fn is_placed(
         &self,
         branch: &BranchName,
@@ -106,10 +77,8 @@ impl Bare {
         user: &CommitId,
     ) -> Result<bool, Error> {
         let Some(host) = self.reference(&host_ref(branch)).await? else { return Ok(false) };
-        Ok(self.is_ancestor(user, commit).await?
-            && (self.only_artifacts(user, commit).await?
-                || self.reference(&placed_on_ref(branch)).await?.as_ref() == Some(user)
-                    && self.is_ancestor(commit, &host).await?))
+        Ok(self.reference(&placed_on_ref(branch)).await?.as_ref() == Some(user)
+            && self.is_ancestor(commit, &host).await?)
     }
 
     async fn deliver_under(
@@ -118,7 +87,6 @@ impl Bare {
         branch: &BranchName,
         commit: &CommitId,
         expected: &CommitId,
-        carried: Carried,
     ) -> Result<Delivery, Error> {
         // Looked at again: since the copy was opened the user may have gone elsewhere.
         let source = Source::find(&self.git, &self.source.top).await?;
@@ -131,18 +99,19 @@ impl Bare {
         if actual.as_ref() != Some(expected) {
             return Ok(Delivery::Refused(Refusal::Moved { actual }));
         }
-        if carried == Carried::Work && !self.is_placed(branch, commit, expected).await? {
-            return Ok(Delivery::Refused(Refusal::NotOnlyArtifacts));
-        }
+        let on_top = self.is_ancestor(expected, commit).await?;
+        let reason = if on_top && self.only_artifacts(expected, commit).await? {
+            "stagewright: artifact"
+        } else if on_top && self.is_placed(branch, commit, expected).await? {
+            "stagewright: work"
+        } else {
+            return Ok(Delivery::Refused(Refusal::NotTheHosts));
+        };
         if let Some(folder) = who_has_checked_out(&self.git, &source, branch).await? {
             let command = self.pull_command(&folder, branch);
             return Ok(Delivery::Refused(Refusal::CheckedOut { folder, command }));
         }
         self.bring_objects(lock, &facade, commit).await?;
-        let reason = match carried {
-            Carried::Artifacts => "stagewright: artifact",
-            Carried::Work => "stagewright: work",
-        };
         let update = self.git.quick(facade.path()).holding(lock.file()?);
         let update = update.args([
             "update-ref",
@@ -204,6 +173,11 @@ impl Bare {
             quoted(&self.path),
             quoted(host_ref(branch))
         )
+    }
+
+    /// The command with which the user takes a run's kept work into the branch that is checked out.
+    pub fn take_work_command(&self, run: RunId) -> String {
+        format!("git pull --no-rebase {} {}", quoted(&self.path), quoted(work_ref(run)))
     }
 }
 

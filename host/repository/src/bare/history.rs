@@ -4,6 +4,7 @@ use stagewright_engine::name::{BranchName, CommitId, WorkItem};
 
 use super::{Bare, SOURCE_HEADS, commit_id, host_ref, placed_on_ref, source_ref};
 use crate::error::{Error, shown};
+use crate::git::Command;
 use crate::suite_files::{SuiteFile, kind_of};
 
 /// Where all artifacts of a repository lie.
@@ -173,6 +174,14 @@ impl Bare {
         self.only_reports(a, b, |_| true).await
     }
 
+    /// What differs between the trees of two commits: for each file `:<old mode> <new mode> <old object> <new object>
+    /// <status>`, NUL, its path, NUL.
+    pub(super) fn raw_diff(&self, a: &CommitId, b: &CommitId) -> Command {
+        let ask = self.git.quick(&self.path).args(["diff-tree", "-r", "-z", "--raw", "--no-renames"]);
+        let ask = ask.args(["--no-abbrev", "--no-ext-diff", "--no-textconv", "--ignore-submodules=none"]);
+        ask.args([a.as_str(), b.as_str()])
+    }
+
     /// Whether nothing differs but plain markdown files right in the folder of a work item that is `ours`.
     ///
     /// No program, link or submodule, and nothing that a program could load: whatever the tests see of a report, it is text
@@ -183,10 +192,7 @@ impl Bare {
         b: &CommitId,
         ours: impl Fn(&[u8]) -> bool,
     ) -> Result<bool, Error> {
-        let ask = self.git.quick(&self.path).args(["diff-tree", "-r", "-z", "--raw", "--no-renames"]);
-        let ask =
-            ask.args(["--no-ext-diff", "--no-textconv", "--ignore-submodules=none", a.as_str(), b.as_str()]);
-        let answer = ask.answer().await?;
+        let answer = self.raw_diff(a, b).answer().await?;
         if !answer.status.success() {
             for commit in [a, b] {
                 if self.reference(commit.as_str()).await?.is_none() {

@@ -110,7 +110,7 @@ async fn code_is_never_delivered() {
     let code = place.commit("code");
     let bare = place.open().await;
     let delivered = bare.deliver(&branch("main"), &code, &head).await.unwrap();
-    assert_eq!(delivered, Delivery::Refused(Refusal::NotOnlyArtifacts));
+    assert_eq!(delivered, Delivery::Refused(Refusal::NotTheHosts));
     assert_eq!(place.user_head("main"), head);
 }
 

@@ -125,35 +125,32 @@ async fn the_hosts_branch_of_a_user_who_went_back_does_not_begin_to_count_again(
 }
 
 #[tokio::test]
-async fn placed_work_is_delivered_on_the_callers_word_only() {
+async fn work_is_delivered_once_it_was_placed_and_not_before() {
     let (desk, work) = worked().await;
     let main = branch("main");
     assert_eq!(
-        desk.bare.deliver_work(&main, &work, &desk.base).await.unwrap(),
-        Delivery::Refused(Refusal::NotOnlyArtifacts),
+        desk.bare.deliver(&main, &work, &desk.base).await.unwrap(),
+        Delivery::Refused(Refusal::NotTheHosts),
         "it was not placed"
     );
+    assert_eq!(desk.place.user_head("main"), desk.base);
     desk.bare.place_work(&main, &desk.base, &work).await.unwrap();
     let head = report(&desk.bare, &work).await.unwrap();
-    let strict = desk.bare.deliver(&main, &head, &desk.base).await.unwrap();
-    assert_eq!(strict, Delivery::Refused(Refusal::NotOnlyArtifacts));
-    assert_eq!(desk.place.user_head("main"), desk.base);
-
-    assert_eq!(desk.bare.deliver_work(&main, &head, &desk.base).await.unwrap(), Delivery::Delivered);
+    assert_eq!(desk.bare.deliver(&main, &head, &desk.base).await.unwrap(), Delivery::Delivered);
     assert_eq!(desk.place.user_head("main"), head);
     assert_eq!(desk.place.user(["fsck", "--full", "--strict"]), "");
     assert_eq!(desk.place.user(["status", "--porcelain"]), "");
     assert!(desk.place.user(["reflog", "main"]).contains("stagewright: work"));
     assert_eq!(desk.bare.head(&main).await.unwrap(), head);
-    assert_eq!(desk.bare.deliver_work(&main, &head, &desk.base).await.unwrap(), Delivery::AlreadyThere);
+    assert_eq!(desk.bare.deliver(&main, &head, &desk.base).await.unwrap(), Delivery::AlreadyThere);
 
     // Somebody else's code is not delivered by this way either, and who takes the work back is followed.
     desk.place.user(["branch", "-f", "main", desk.base.as_str()]);
     let bare = desk.place.open().await;
     assert_eq!(bare.head(&main).await.unwrap(), desk.base);
     assert_eq!(
-        bare.deliver_work(&main, &head, &desk.base).await.unwrap(),
-        Delivery::Refused(Refusal::NotOnlyArtifacts)
+        bare.deliver(&main, &head, &desk.base).await.unwrap(),
+        Delivery::Refused(Refusal::NotTheHosts)
     );
 }
 
@@ -165,7 +162,7 @@ async fn a_checked_out_branch_is_left_alone_and_the_work_goes_on_in_the_copy() {
     let work = desk.commit().await;
     desk.bare.place_work(&main, &desk.base, &work).await.unwrap();
     let before = fingerprint(&desk.place.shop());
-    let delivered = desk.bare.deliver_work(&main, &work, &desk.base).await.unwrap();
+    let delivered = desk.bare.deliver(&main, &work, &desk.base).await.unwrap();
     let Delivery::Refused(Refusal::CheckedOut { command, .. }) = delivered else { panic!("{delivered:?}") };
     assert_eq!(fingerprint(&desk.place.shop()), before);
     let head = report(&desk.bare, &work).await.unwrap();
@@ -201,7 +198,7 @@ async fn a_users_commit_meanwhile_stops_the_delivery() {
     let theirs = desk.place.commit("theirs");
     desk.place.user(["branch", "-f", "main", "elsewhere"]);
     let refused = Delivery::Refused(Refusal::Moved { actual: Some(theirs.clone()) });
-    assert_eq!(desk.bare.deliver_work(&main, &work, &desk.base).await.unwrap(), refused);
+    assert_eq!(desk.bare.deliver(&main, &work, &desk.base).await.unwrap(), refused);
     assert_eq!(desk.place.user_head("main"), theirs);
 }
 

@@ -117,7 +117,7 @@ impl std::fmt::Display for LeftOut {
 const WORK: &str = "refs/stagewright/work/";
 
 /// Where it keeps that of one run.
-fn work_ref(run: RunId) -> String {
+pub(super) fn work_ref(run: RunId) -> String {
     format!("{WORK}{run}")
 }
 

@@ -1,6 +1,6 @@
 //! Putting a run's kept work onto a branch of the bare copy.
 //!
-//! The user's branch is not touched; [`Bare::deliver_work`] does that. Until then the branch's head in this copy is the
+//! The user's branch is not touched; [`Bare::deliver`] does that. Until then the branch's head in this copy is the
 //! host's as long as the user's branch stays where it was (`refs/host/placed-on/<branch>` says where): a user who moves
 //! the branch in any way is the one who is followed, and the work stays under its run's ref.
 
@@ -80,25 +80,29 @@ impl Bare {
         if !self.is_ancestor(&base, head).await? {
             return Ok(false);
         }
-        // The copy has the work's author and time, and is the same one whenever it is made. So making it anew tells.
-        let log = |range: &str| {
+        // The one on top of reports makes the same changes, and its text is the work's but for tree and parent.
+        let (changes, text) = (self.raw_diff(&base, work).run().await?.stdout, self.rest_of(work).await?);
+        // Only commits of the same second are looked at closer: a branch may have gone far since.
+        let log = |range: String| {
             let ask = self.git.quick(&self.path).args(["log", "--no-merges", "--no-show-signature"]);
-            ask.args(["--format=%at %H %P", range])
+            ask.args(["--format=%at %H %P", &range])
         };
-        let own = log(&format!("{base}..{work}")).run().await?;
-        let time = own.line().split(' ').next().unwrap_or_default().to_owned();
-        let behind = log(&format!("{base}..{head}")).run().await?;
+        let own = log(format!("{base}..{work}")).run().await?.line();
+        let time = own.split(' ').next();
+        let behind = log(format!("{base}..{head}")).run().await?;
         for line in String::from_utf8_lossy(&behind.stdout).lines() {
             let mut words = line.split(' ');
-            if words.next() != Some(&time) {
+            if words.next() != time {
                 continue;
             }
-            let ids = words.next().zip(words.next().and_then(|parent| CommitId::new(parent).ok()));
+            let ids = words.next().and_then(|id| CommitId::new(id).ok());
+            let ids = ids.zip(words.next().and_then(|id| CommitId::new(id).ok()));
             let Some((commit, parent)) = ids else {
                 return Err(Error::Unexpected { question: "log", answer: shown(line.as_bytes()) });
             };
-            if self.only_artifacts(&base, &parent).await?
-                && self.on_top_of(&parent, &base, work).await?.as_str() == commit
+            if self.rest_of(&commit).await? == text
+                && self.only_artifacts(&base, &parent).await?
+                && self.raw_diff(&parent, &commit).run().await?.stdout == changes
             {
                 return Ok(true);
             }
@@ -112,11 +116,6 @@ impl Bare {
     /// What git says.
     pub async fn kept_work(&self, run: RunId) -> Result<Option<CommitId>, Error> {
         self.reference(&work_ref(run)).await
-    }
-
-    /// The command by which the user takes a run's kept work into the branch that is checked out.
-    pub fn take_work_command(&self, run: RunId) -> String {
-        format!("git pull --no-rebase {} {}", self.path.display(), work_ref(run))
     }
 
     /// Where the branch was from which a kept commit was made: its base. `None` for a commit that is no run's kept work.
@@ -172,16 +171,7 @@ impl Bare {
     /// The commit that makes the same changes to `head` as `work` makes to `base`. It is the same one whenever it is made:
     /// author, time and message are the work's.
     async fn on_top_of(&self, head: &CommitId, base: &CommitId, work: &CommitId) -> Result<CommitId, Error> {
-        let ask = self.git.quick(&self.path).args([
-            "diff-tree",
-            "-r",
-            "-z",
-            "--raw",
-            "--no-renames",
-            "--no-abbrev",
-        ]);
-        let ask = ask.args(["--no-ext-diff", "--no-textconv", "--ignore-submodules=none"]);
-        let answer = ask.args([base.as_str(), work.as_str()]).run().await?;
+        let answer = self.raw_diff(base, work).run().await?;
         let (mut gone, mut set) = (Vec::new(), Vec::new());
         let mut records = answer.records();
         while let (Some(facts), Some(path)) = (records.next(), records.next()) {
@@ -210,12 +200,19 @@ impl Bare {
         with_index().args(["update-index", "-z", "--index-info"]).input(info).run().await?;
         let tree = commit_id("write-tree", &with_index().arg("write-tree").run().await?)?;
 
-        let text = self.git.quick(&self.path).args(["cat-file", "commit", work.as_str()]).run().await?.stdout;
-        let rest = after_line(&text, b"tree ").and_then(|rest| after_line(rest, b"parent "));
-        let rest = rest.ok_or_else(|| Error::Unexpected { question: "cat-file", answer: shown(&text) })?;
-        let text = [format!("tree {tree}\nparent {head}\n").as_bytes(), rest].concat();
+        let rest = self.rest_of(work).await?;
+        let text = [format!("tree {tree}\nparent {head}\n").as_bytes(), &rest].concat();
         let write = self.git.quick(&self.path).args(["hash-object", "-w", "-t", "commit", "--stdin"]);
         commit_id("hash-object", &write.input(text).run().await?)
+    }
+
+    /// The text of a commit with one parent, but for its tree and its parent.
+    async fn rest_of(&self, commit: &CommitId) -> Result<Vec<u8>, Error> {
+        let text =
+            self.git.quick(&self.path).args(["cat-file", "commit", commit.as_str()]).run().await?.stdout;
+        let rest = after_line(&text, b"tree ").and_then(|rest| after_line(rest, b"parent "));
+        rest.map(<[u8]>::to_vec)
+            .ok_or_else(|| Error::Unexpected { question: "cat-file", answer: shown(&text) })
     }
 }
 
