@@ -45,6 +45,6 @@ pub fn granted(config: &Config, producer: &ProducerName, repo: &RepoName) -> BTr
     let files = config.files_granted(producer).then_some(Capability::Files);
     let probe = config.endpoints(producer).map(|_| Capability::Probe);
     let ssh = config.targets(producer, repo).map(|_| Capability::Ssh);
-    let llm = config.roles_of(producer).map(|_| Capability::Llm);
+    let llm = config.roles_of(producer, None).map(|_| Capability::Llm);
     [process, files, probe, ssh, llm].into_iter().flatten().collect()
 }

@@ -212,8 +212,8 @@ impl Pool {
     }
 }
 
-/// Comments of models on what programs have found: beside the jobs and their limits, one at a time, and not waited for when
-/// the daemon stops. Clones share them.
+/// Comments of models on what programs have found: beside the jobs and their limits, and one at a time. When the daemon stops,
+/// the one that is being made is ended, and the others are left out. Clones share them.
 #[derive(Clone)]
 struct Comments {
     tasks: TaskTracker,
@@ -229,7 +229,7 @@ impl Default for Comments {
 
 impl Comments {
     fn begin(&self, worker: Worker, claimed: Claimed, producer: ProducerName, worked: Worked) {
-        if !worker.has_comment(&producer, &worked) || self.cancel.cause().is_some() {
+        if !worker.wants_comment(&producer, &worked) || self.cancel.cause().is_some() {
             return;
         }
         let Self { turn, cancel, .. } = self.clone();

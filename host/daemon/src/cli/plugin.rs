@@ -162,7 +162,7 @@ fn grants(name: &str, config: &Config) -> String {
         let host = facts.host.unwrap_or_default();
         let _ = writeln!(text, "          target {} -> {}", printable(&target), printable(&host));
     }
-    let roles: Vec<String> = config.roles_of(&name).unwrap_or_default().into_iter().collect();
+    let roles: Vec<String> = config.roles_of(&name, None).unwrap_or_default().into_iter().collect();
     if !roles.is_empty() {
         let _ = writeln!(text, "          roles {}", printable(&roles.join(", ")));
     }

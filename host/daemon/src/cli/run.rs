@@ -175,11 +175,11 @@ impl Run<'_> {
         if worked.finished {
             self.complete(claimed.job.id, commit, &mut ended.report).await?;
         }
-        if worker.has_comment(&producer, &worked) {
+        if worker.wants_comment(&producer, &worked) {
             self.progress.step("asking a model for its comment");
-        }
-        if let Some(file) = worker.comment(&claimed, &producer, &worked, cancel).await {
-            self.progress.always(&format!("a model's comment on it is in {}", file.display()));
+            if let Some(file) = worker.comment(&claimed, &producer, &worked, cancel).await {
+                self.progress.always(&format!("a model's comment on it is in {}", file.display()));
+            }
         }
         interrupted.abort();
         Ok(ended)

@@ -111,26 +111,36 @@ impl Config {
         configured.or(default).unwrap_or_else(|| stage.to_string())
     }
 
-    /// The roles in which a producer may ask; `None` if the capability is not granted. The llm-fallback may ask in every
-    /// role that does a stage's work.
-    pub fn roles_of(&self, producer: &ProducerName) -> Option<BTreeSet<String>> {
+    /// The roles in which a producer may ask; `None` if the capability is not granted.
+    ///
+    /// The llm-fallback needs no grant. At a stage it asks in no other role than the one that does the stage's work, so that
+    /// nothing wrong with another role holds this stage.
+    pub fn roles_of(&self, producer: &ProducerName, stage: Option<&StageName>) -> Option<BTreeSet<String>> {
         let granted = self.producers.get(producer).and_then(|producer| producer.llm.roles.clone());
-        match granted {
-            Some(roles) => Some(roles.into_iter().collect()),
-            None if producer.as_str() == LLM_FALLBACK => Some(self.known_roles()),
-            None => None,
+        let granted: Option<BTreeSet<String>> = granted.map(|roles| roles.into_iter().collect());
+        if producer.as_str() != LLM_FALLBACK {
+            return granted;
         }
+        Some(match (stage.map(|stage| self.role_of(stage)), granted) {
+            (Some(role), None) => BTreeSet::from([role]),
+            (Some(role), Some(granted)) => granted.into_iter().filter(|granted| *granted == role).collect(),
+            (None, granted) => granted.unwrap_or_else(|| self.known_roles()),
+        })
     }
 
-    /// Every role that is known by name: those of the default pipeline, and those of the configuration.
+    /// Every role that is known by name: those of the default pipeline, and those of the configuration. A stage that has no
+    /// role by either is done in the role of its own name, which only its pipeline knows.
     pub fn known_roles(&self) -> BTreeSet<String> {
         let default = ROLES.iter().map(|(_, role)| (*role).to_owned());
-        default.chain(self.roles.keys().cloned()).chain(self.llm.stages.values().cloned()).collect()
+        let comment = self.llm.comment.then(|| COMMENTATOR.to_owned());
+        let configured = self.roles.keys().chain(self.llm.stages.values()).cloned();
+        default.chain(comment).chain(configured).collect()
     }
 
     /// Files whose content is nobody's but the host's: keys, and this configuration.
     pub fn secret_files(&self) -> Vec<PathBuf> {
-        let keys = self.known_roles().into_iter().filter_map(|role| self.model_of(&role).key_file);
+        let own = self.roles.values().filter_map(|role| role.model.key_file.clone());
+        let keys = own.chain(self.model.key_file.clone());
         let targets = self.ssh_targets.values().flat_map(|target| [&target.identity, &target.config]);
         keys.chain(targets.flatten().cloned()).chain(self.file.clone()).collect()
     }
@@ -147,6 +157,14 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stage_without_a_role_of_its_own_is_done_in_the_one_of_its_name() {
+        let config = Config::load(&crate::config::Sources::default()).unwrap();
+        let fallback: ProducerName = LLM_FALLBACK.parse().unwrap();
+        let roles = config.roles_of(&fallback, Some(&"lint".parse().unwrap())).unwrap();
+        assert_eq!(roles, BTreeSet::from(["lint".to_owned()]));
+    }
 
     #[test]
     fn another_program_does_not_get_the_arguments_of_the_first() {

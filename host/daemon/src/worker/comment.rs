@@ -18,7 +18,7 @@ use stagewright_store::request::job::Claimed;
 use super::models::{self, TaskPurse};
 use super::{Worked, Worker, run_of};
 use crate::clock;
-use crate::config::{COMMENTATOR, LLM_FALLBACK};
+use crate::config::COMMENTATOR;
 
 /// The comment's file, beside the report.
 const FILE: &str = "comment.md";
@@ -26,14 +26,14 @@ const FILE: &str = "comment.md";
 const HEAD: &str = "<!-- What a language model thinks of this report. It decides nothing. -->\n\n";
 
 impl Worker {
-    /// Whether a model is asked to comment on what a job came to.
-    pub(crate) fn has_comment(&self, producer: &ProducerName, worked: &Worked) -> bool {
-        let by_model = producer.as_str() == LLM_FALLBACK;
-        self.config.llm.comment && !by_model && worked.judgement() == Some(Judgement::Fail)
+    /// Whether a model is to comment on what a job came to: the operator wants it, and a producer that asks no model itself
+    /// has found a FAIL.
+    pub(crate) fn wants_comment(&self, producer: &ProducerName, worked: &Worked) -> bool {
+        let asks_models = self.config.roles_of(producer, None).is_some();
+        self.config.llm.comment && !asks_models && worked.judgement() == Some(Judgement::Fail)
     }
 
-    /// Has a model comment on what a job came to, if the operator wants that and there is something to comment on. Gives the
-    /// comment's file.
+    /// Has a model comment on what a job came to, where that [is wanted](Self::wants_comment). Gives the comment's file.
     pub(crate) async fn comment(
         &self,
         claimed: &Claimed,
@@ -41,9 +41,6 @@ impl Worker {
         worked: &Worked,
         cancel: Cancel,
     ) -> Option<PathBuf> {
-        if !self.has_comment(producer, worked) {
-            return None;
-        }
         let report = worked.artifact.as_deref()?;
         match Box::pin(self.ask_for_comment(claimed, producer, report, cancel)).await {
             Ok(file) => Some(file),
@@ -105,10 +102,10 @@ impl Worker {
             ("{reports}", "- it is below".to_owned()),
             ("{work_item}", claimed.task.key.work_item.to_string()),
             ("{stage}", claimed.job.stage.to_string()),
-            ("{branch}", claimed.task.branch.to_string()),
             ("{commit}", claimed.job.commit.to_string()),
+            ("{branch}", claimed.task.branch.to_string()),
         ];
-        // The names are plain words of the host's own, so that none brings a placeholder in; the report comes last.
+        // A branch's name alone can have braces in it, so it comes last of these, and the report behind everything.
         let prompt = named.into_iter().fold(prompt, |prompt, (name, value)| prompt.replace(name, &value));
         Ok(format!("{prompt}\n\n# The report\n\n{report}"))
     }

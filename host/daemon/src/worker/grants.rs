@@ -12,12 +12,12 @@ use stagewright_capability::{Cancel, Failure, Place, files, probe, ssh};
 use stagewright_engine::identity::JobId;
 use stagewright_engine::name::{ProducerName, RepoName, StageName};
 use stagewright_engine::outcome::Fault;
-use stagewright_sandbox::{Capabilities, Capability, Finding};
+use stagewright_sandbox::{Capabilities, Finding};
 
 use super::{Worker, models};
 use crate::config::sections::{Require, SshTarget};
-use crate::config::{Config, LLM_FALLBACK, TEST_RUNNER};
-use crate::programs;
+use crate::config::{Config, TEST_RUNNER};
+use crate::{component, programs};
 
 /// The name under which the test-runner starts the interpreter.
 const PYTHON: &str = "python";
@@ -32,16 +32,6 @@ pub(super) struct Granted {
 }
 
 impl Granted {
-    /// The capabilities that are granted at all.
-    pub(super) fn names(&self) -> std::collections::BTreeSet<Capability> {
-        let process = self.process.is_some().then_some(Capability::Process);
-        let files = self.files.then_some(Capability::Files);
-        let probe = self.endpoints.is_some().then_some(Capability::Probe);
-        let ssh = self.ssh.is_some().then_some(Capability::Ssh);
-        let llm = self.llm.is_some().then_some(Capability::Llm);
-        [process, files, probe, ssh, llm].into_iter().flatten().collect()
-    }
-
     /// The capabilities themselves, for one run.
     pub(super) fn capabilities(
         self,
@@ -83,7 +73,8 @@ impl Worker {
         let (job, stage) = job;
         let config = &self.config;
         let settings = config.producers.get(producer);
-        let base = self.confined(producer, repo, checkout, objects);
+        let mut base = self.confined(producer, repo, checkout, objects);
+        self.add_caches(&mut base);
         let process = config.programs(producer, repo).map(|named| {
             let mut grant = base.clone();
             grant.programs = self.programs(named, producer, repo, checkout);
@@ -111,13 +102,7 @@ impl Worker {
             max_time: Duration::from_secs(60),
         });
         let ssh = ssh_grant(config, producer, repo, job);
-        let llm = config.roles_of(producer).map(|mut roles| {
-            // What is wrong with another role is no reason to hold this stage.
-            if let (LLM_FALLBACK, Some(stage)) = (producer.as_str(), stage) {
-                roles.retain(|role| *role == config.role_of(stage));
-            }
-            models::grant(config, roles, &base)
-        });
+        let llm = config.roles_of(producer, stage).map(|roles| models::grant(config, roles, &base));
         Granted { process, files: config.files_granted(producer), endpoints, ssh, llm }
     }
 
@@ -144,7 +129,6 @@ impl Worker {
         // They may lie in `/etc`, which suites read.
         grant.hidden.extend(config.secret_files());
         grant.read.extend(checkout.into_iter().flat_map(readable_of_checkout));
-        self.add_caches(&mut grant);
         grant
     }
 
@@ -159,7 +143,8 @@ impl Worker {
         let (component, _) = self.load(producer).await?;
         let job = JobId::new(crate::clock::new_id());
         let granted = self.granted(producer, repo, (job, None), None, None);
-        component.check(&granted.names()).map_err(|error| Fault::new(error.code(), error.to_string()))?;
+        let allowed = component::granted(&self.config, producer, repo);
+        component.check(&allowed).map_err(|error| Fault::new(error.code(), error.to_string()))?;
         let capabilities = granted.capabilities(place, &self.shepherd, cancel, Arc::new(NoMoney))?;
         let settings = Value::Object(self.settings(producer, repo, None)).to_string();
         component.preflight(&settings, capabilities).await

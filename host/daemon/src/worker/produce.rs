@@ -63,7 +63,7 @@ impl Worker {
         let granted =
             self.granted(job.producer, repo, (row.id, Some(&row.stage)), job.checkout, Some(&objects));
         producer
-            .check(&granted.names())
+            .check(&component::granted(&self.config, job.producer, repo))
             .map_err(|error| held(Fault::new(error.code(), error.to_string())))?;
         if !descriptor.stages.is_empty() && !descriptor.stages.iter().any(|stage| stage == row.stage.as_str())
         {

@@ -7,6 +7,7 @@ use super::super::problem::quoted;
 use super::super::reader::Collected;
 use super::super::sections::{Effect, EffectIs, EffectKind};
 use super::super::{Config, Place};
+use crate::effect::{ARTIFACT, WORK};
 
 /// What an effect needs, by what it does.
 pub(super) fn all(name: &EffectName, effect: &Effect, config: &Config, collected: &mut Collected) {
@@ -20,6 +21,9 @@ pub(super) fn all(name: &EffectName, effect: &Effect, config: &Config, collected
         };
         collected.problem(place, format!("`{key}` {what}"), way_out);
     };
+    if [ARTIFACT, WORK].contains(&name.as_str()) {
+        wrong("does", "is of an effect that has the name of one of the host's own", "give it another name");
+    }
     match effect.does {
         None => wrong("does", "is not set", "set it to `merge` or `command`"),
         Some(EffectKind::Merge) => {
