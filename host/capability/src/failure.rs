@@ -39,6 +39,11 @@ impl Failure {
         Self { kind, code, message: message.into() }
     }
 
+    /// The answer to what a run asks that is to end.
+    pub(crate) fn cancelled() -> Self {
+        Self::new(FailureKind::Cancelled, "cancelled", "the run is to end")
+    }
+
     /// The refusal of a name that the grant does not have; `kind` is what it names. `way_out` says what the operator can do.
     pub(crate) fn not_granted<'a>(
         code: &'static str,

@@ -79,7 +79,7 @@ impl Probe {
                 Err(Failure::new(FailureKind::TimedOut, "timed-out", message))
             }),
             _ = self.cancel.cancelled() => {
-                Err(Failure::new(FailureKind::Cancelled, "cancelled", "the run is to end"))
+                Err(Failure::cancelled())
             }
         }
     }

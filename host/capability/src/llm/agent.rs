@@ -11,7 +11,7 @@ use super::grant::{Agent, Output};
 use super::heard::Heard;
 use super::kept::Transcript;
 use super::result_line::{self, Cause, Trouble};
-use super::secret::Redactor;
+use super::secret::{Redactor, shortened};
 use super::signs::Sign;
 use super::template::{Filling, fill};
 use super::usage::{Usage, usd};
@@ -38,11 +38,10 @@ impl Agent {
     ) -> Process {
         let credentials = self.credentials.iter();
         let credentials = credentials.map(|(name, secret)| (name.clone(), secret.reveal().to_owned()));
+        // No logs: they are written as the output comes, with the secrets in it.
         let mut grant = Grant { max_time, tail_bytes: TAIL, output_log_bytes: 0, ..self.process.clone() };
         grant.env.extend(credentials);
-        // Logs are written as they come, with the secrets in them. In a folder that doesn't exist there are none.
-        let place = Place { logs: place.logs.join("no-logs-of-agents"), ..place.clone() };
-        Process::new(grant, place, shepherd, cancel)
+        Process::new(grant, place.clone(), shepherd, cancel)
     }
 }
 
@@ -115,7 +114,7 @@ fn judge(output: Output, done: &Completed, timeout: Duration, budget: Option<u64
     // The host's own orders stand before anything that an agent may have said; that its time was over does not, for
     // an agent may have said its last word and hang.
     let ordered = match &done.exit {
-        Exit::Cancelled => Some(Failure::new(FailureKind::Cancelled, "cancelled", "the run is to end")),
+        Exit::Cancelled => Some(Failure::cancelled()),
         Exit::Limit(which) => {
             let message = format!("the agent was ended at its limit of {which}; the operator can raise it");
             Some(Failure::new(FailureKind::Limit, "agent-limit", message))
@@ -151,7 +150,7 @@ fn judge(output: Output, done: &Completed, timeout: Duration, budget: Option<u64
 
 /// The failure that a result line tells.
 fn troubled(trouble: &Trouble, budget: Option<u64>) -> (Failure, Option<Duration>) {
-    let said = shortened(&trouble.said);
+    let said = shortened(&trouble.said, EVIDENCE);
     let failure = match trouble.cause {
         Cause::Sign(sign) => return sign.failure("the agent", said),
         Cause::Turns => {
@@ -235,10 +234,6 @@ fn last_lines(stream: &StreamEnd, max: usize) -> String {
         rest.iter().position(|&byte| byte == b'\n').map_or(&[][..], |end| &rest[end + 1..])
     };
     String::from_utf8_lossy(whole).trim().to_owned()
-}
-
-fn shortened(text: &str) -> &str {
-    &text[..text.floor_char_boundary(EVIDENCE)]
 }
 
 #[cfg(test)]

@@ -95,9 +95,11 @@ pub struct Server {
     pub max_bytes: usize,
 }
 
-/// The arguments of `claude -p`. The prompt goes to its standard input.
+/// The arguments of `claude -p`, which asks nobody for leave: what it may do is confined by the grant. The prompt goes to its
+/// standard input.
 pub fn claude_args() -> Vec<String> {
-    let args = "-p --output-format stream-json --verbose --model {model} --max-budget-usd {budget_usd}";
+    let args = "-p --output-format stream-json --verbose --permission-mode bypassPermissions --model {model} \
+                --max-budget-usd {budget_usd}";
     args.split(' ').map(Into::into).collect()
 }
 

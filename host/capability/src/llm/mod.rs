@@ -195,7 +195,7 @@ impl Inner {
     /// The role, and what may be spent on it.
     async fn allowed(&self, request: &Request, account: &Account) -> Result<(&Role, Option<u64>), Failure> {
         if self.cancel.cause().is_some() {
-            return Err(Failure::new(FailureKind::Cancelled, "cancelled", "the run is to end"));
+            return Err(Failure::cancelled());
         }
         let role = self.grant.roles.get(&request.role).ok_or_else(|| {
             let (roles, way_out) = (self.grant.roles.keys(), "add it to the producer's grants.llm.roles");

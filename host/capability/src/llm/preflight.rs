@@ -17,8 +17,7 @@ impl Role {
     /// Checks the settings, and looks for the program or asks the server for its models; says what was seen.
     ///
     /// # Errors
-    /// Those of [`Role::check`]; `agent-missing`, `agent-not-executable`; `llm-unreachable`, `llm-timed-out`,
-    /// `llm-broken-answer`, `llm-answer-too-large`, `llm-unauthorized`, `llm-unavailable`.
+    /// Those of [`Role::check`]; `agent-missing`, `agent-not-executable`; what [`Llm::ask`](super::Llm::ask) says of a server.
     pub async fn preflight(&self, name: &str) -> Result<String, Failure> {
         self.check(name)?;
         match &self.way {
@@ -56,23 +55,18 @@ impl Server {
             let message = format!("the server did not answer within {} s", PATIENCE.as_secs());
             Err(Failure::new(FailureKind::TimedOut, "llm-timed-out", message))
         })?;
-        match answer.status {
-            401 | 403 => {
-                let message = format!("the server does not take the key (status {})", answer.status);
-                Err(Failure::new(FailureKind::Permanent, "llm-unauthorized", message))
-            }
-            500.. => {
-                let message = format!("the server answers with status {}", answer.status);
-                Err(Failure::new(FailureKind::Transient, "llm-unavailable", message))
-            }
-            200 => Ok(self.of_list(&answer.body)),
-            // Not each server has the list.
-            other => Ok(format!("the server answers, and has no list of models (status {other})")),
+        // Not each server has the list.
+        if matches!(answer.status, 404 | 405) {
+            return Ok(format!("the server answers, and has no list of models (status {})", answer.status));
+        }
+        let body = serde_json::from_slice(&answer.body).unwrap_or_default();
+        match server::refusal(&answer, &body) {
+            Some((failure, _)) => Err(failure),
+            None => Ok(self.of_list(&body)),
         }
     }
 
-    fn of_list(&self, body: &[u8]) -> String {
-        let list: Value = serde_json::from_slice(body).unwrap_or_default();
+    fn of_list(&self, list: &Value) -> String {
         match list["data"].as_array() {
             None => "the server answers, and its list of models can't be read".to_owned(),
             Some(models) if models.iter().any(|model| model["id"] == self.model.as_str()) => {

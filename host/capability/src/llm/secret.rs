@@ -160,6 +160,15 @@ fn ascii_only(text: &str) -> String {
     plain
 }
 
+/// The beginning of a text that may hold secrets, cut at a space: a part of a secret at a cut would not be known for one.
+pub(super) fn shortened(text: &str, max: usize) -> &str {
+    if text.len() <= max {
+        return text;
+    }
+    let cut = &text[..text.floor_char_boundary(max)];
+    cut.rsplit_once(char::is_whitespace).map_or("", |(before, _)| before)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

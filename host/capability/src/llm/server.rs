@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::grant::Server;
 use super::heard::Heard;
 use super::kept::Transcript;
+use super::secret::shortened;
 use super::signs::{self, Sign};
 use super::usage::Usage;
 use crate::{Cancel, Failure, FailureKind, http};
@@ -40,8 +41,8 @@ pub(super) async fn ask(
             let message = format!("the model's server did not answer within {} ms", timeout.as_millis());
             Err(Failure::new(FailureKind::TimedOut, "llm-timed-out", message))
         }),
-        _ = cancel.cancelled() => Err(cancelled()),
-        () = given_up.cancelled() => Err(cancelled()),
+        _ = cancel.cancelled() => Err(Failure::cancelled()),
+        () = given_up.cancelled() => Err(Failure::cancelled()),
     };
     let answer = match answer {
         Ok(answer) => answer,
@@ -57,10 +58,6 @@ pub(super) async fn ask(
         None => (content(&body), None),
     };
     Heard { result, usage, retry_after, ..Heard::default() }
-}
-
-fn cancelled() -> Failure {
-    Failure::new(FailureKind::Cancelled, "cancelled", "the run is to end")
 }
 
 async fn post(server: &Server, prompt: &str) -> Result<Answer, Failure> {
@@ -97,7 +94,7 @@ async fn send(server: &Server, request: RequestBuilder) -> Result<Answer, Failur
 }
 
 /// Why the server gives no answer, if it says so; some say it with status 200.
-fn refusal(answer: &Answer, body: &Value) -> Option<(Failure, Option<Duration>)> {
+pub(super) fn refusal(answer: &Answer, body: &Value) -> Option<(Failure, Option<Duration>)> {
     let error = &body["error"];
     let status = match answer.status {
         200 if error.is_null() => return None,
@@ -130,12 +127,7 @@ fn said(answer: &Answer, error: &Value) -> String {
     words.extend(error.as_str().map(Into::into));
     let text =
         if words.is_empty() { String::from_utf8_lossy(&answer.body).into_owned() } else { words.join(", ") };
-    // A part of a secret at a cut would not be known for one: cut at a space.
-    if text.len() <= EVIDENCE {
-        return text;
-    }
-    let cut = &text[..text.floor_char_boundary(EVIDENCE)];
-    cut.rsplit_once(char::is_whitespace).map_or("", |(before, _)| before).to_owned()
+    shortened(&text, EVIDENCE).to_owned()
 }
 
 /// The text of an answer that the model brought to its end.

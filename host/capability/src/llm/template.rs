@@ -1,6 +1,7 @@
 //! The arguments of an agent, as the operator wrote them, and what is filled into them.
 
 use super::usage::usd;
+use crate::process::MAX_ARGUMENT;
 use crate::{Failure, FailureKind};
 
 /// The placeholders.
@@ -8,8 +9,6 @@ pub(super) const KNOWN: [&str; 3] = [PROMPT, MODEL, BUDGET];
 const PROMPT: &str = "{prompt}";
 const MODEL: &str = "{model}";
 const BUDGET: &str = "{budget_usd}";
-/// The kernel's bound on one argument, in bytes, without the NUL at its end.
-const LONGEST_ARGUMENT: usize = (128 << 10) - 1;
 
 /// What is filled in.
 pub(super) struct Filling<'a> {
@@ -90,7 +89,7 @@ pub(super) fn fill(template: &[String], filling: &Filling<'_>) -> Result<Filled,
         }
         whole.push_str(rest);
         shown.push_str(rest);
-        if whole.len() > LONGEST_ARGUMENT {
+        if whole.len() > MAX_ARGUMENT {
             let message = "the prompt is too long for an argument; without `{prompt}` in the role's arguments it goes \
                            to the standard input, which has room";
             return Err(Failure::new(FailureKind::Limit, "llm-prompt-too-long", message));

@@ -1,6 +1,7 @@
 //! What a call used. Nobody's word is `None` and never 0, so that an unknown cost is not taken for none.
 
 use serde_json::Value;
+use stagewright_engine::ledger::ModelUsage;
 
 /// The most that a cost is believed to be, in US dollars.
 const MOST_USD: f64 = 1e9;
@@ -29,6 +30,19 @@ pub struct Prices {
     pub cached_input: Option<u64>,
     /// Of the answer.
     pub output: u64,
+}
+
+impl From<Usage> for ModelUsage {
+    /// For the books, in which tokens that nobody told of are none. A cost that nobody told stays unknown.
+    fn from(usage: Usage) -> Self {
+        Self {
+            input_tokens: usage.input_tokens.unwrap_or(0),
+            output_tokens: usage.output_tokens.unwrap_or(0),
+            cache_read_tokens: usage.cache_read_tokens.unwrap_or(0),
+            cache_write_tokens: usage.cache_write_tokens.unwrap_or(0),
+            cost_micro_usd: usage.cost_micro_usd,
+        }
+    }
 }
 
 impl Usage {

@@ -31,6 +31,8 @@ use crate::{Cancel, Failure, FailureKind, Place, harden};
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
 /// The longest input that a command is given, in bytes.
 const MAX_STDIN: usize = 16 << 20;
+/// The longest argument that Linux takes, in bytes, without the NUL at its end.
+pub(crate) const MAX_ARGUMENT: usize = (128 << 10) - 1;
 
 /// A command that a component asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,7 +88,7 @@ impl Process {
     pub async fn spawn(&self, command: Command) -> Result<Child, Failure> {
         let Inner { grant, place, shepherd, cancel, roots, places, started } = &*self.inner;
         if cancel.cause().is_some() {
-            return Err(Failure::new(FailureKind::Cancelled, "cancelled", "the run is to end"));
+            return Err(Failure::cancelled());
         }
         let program = grant.program(&command.program)?;
         program.check_args(&command.program, &command.args)?;
@@ -131,7 +133,7 @@ impl Process {
             isolation,
             run: place.run,
         };
-        let logs = output::LogFiles::create(&place.logs, "", number);
+        let logs = output::LogFiles::create(&place.logs, "", number, grant.output_log_bytes);
         Ok(supervise::supervise(flock, facts, limits, logs, cancel.clone(), permit))
     }
 

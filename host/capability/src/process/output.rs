@@ -20,9 +20,12 @@ pub(crate) struct LogFiles {
 
 impl LogFiles {
     /// `stdout.log` and `stderr.log` for the first command of a run, `stdout-2.log` … for the others. `before` is what
-    /// the names of commands of another kind begin with.
-    pub(crate) fn create(folder: &Path, before: &str, number: u32) -> Self {
+    /// the names of commands of another kind begin with. With a `limit` of 0 bytes there are none.
+    pub(crate) fn create(folder: &Path, before: &str, number: u32, limit: u64) -> Self {
         let create = |stream: &str| {
+            if limit == 0 {
+                return None;
+            }
             let count = if number == 1 { String::new() } else { format!("-{number}") };
             let name = format!("{before}{stream}{count}.log");
             File::options().write(true).create_new(true).open(folder.join(name)).ok()
@@ -123,7 +126,7 @@ mod tests {
     #[test]
     fn the_log_stops_at_its_limit_and_the_rest_is_counted() {
         let folder = tempfile::tempdir().unwrap();
-        let logs = LogFiles::create(folder.path(), "", 1);
+        let logs = LogFiles::create(folder.path(), "", 1, 1_000);
         let mut stream = Stream::new(logs.stdout, 5, 2);
         stream.take(b"abc");
         stream.take(b"defgh");

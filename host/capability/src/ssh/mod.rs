@@ -44,12 +44,10 @@ use rustix::fs::{Access, access};
 use script::{Call, Marks};
 use stagewright_engine::identity::RunId;
 
-use crate::process::Shepherd;
 use crate::process::output::{LogFiles, Stream};
+use crate::process::{MAX_ARGUMENT, Shepherd};
 use crate::{Cancel, Failure, FailureKind, Place};
 
-/// The longest argument that Linux takes, in bytes.
-const MAX_ARGUMENT: usize = (128 << 10) - 1;
 /// The longest command altogether, in bytes: half of what Linux takes by default.
 const MAX_COMMAND: usize = 1 << 20;
 /// How long a target may take to begin a command once it is connected: the end of what an earlier run left is in it.
@@ -119,11 +117,11 @@ impl Ssh {
         check_strings(&command)?;
         let _turn = turn.lock().await;
         if cancel.cause().is_some() {
-            return Err(Failure::new(FailureKind::Cancelled, "cancelled", "the run is to end"));
+            return Err(Failure::cancelled());
         }
         let begun = Instant::now();
         let number = started.fetch_add(1, Ordering::Relaxed) + 1;
-        let logs = LogFiles::create(&self.inner.logs, "ssh-", number);
+        let logs = LogFiles::create(&self.inner.logs, "ssh-", number, grant.output_log_bytes);
         let stream = |log| Stream::new(log, grant.output_log_bytes, grant.tail_bytes);
         let (stdout, stderr) = (stream(logs.stdout), stream(logs.stderr));
         let (exit, stdout, stderr) = match self.attempt(&command, target, stdout, stderr).await {
@@ -153,7 +151,7 @@ impl Ssh {
         match done.exit {
             Exit::Exited(0) => Ok(()),
             Exit::NotStarted(failure) | Exit::Interrupted(failure, _) => Err(failure),
-            Exit::Cancelled(_) => Err(Failure::new(FailureKind::Cancelled, "cancelled", "the run is to end")),
+            Exit::Cancelled(_) => Err(Failure::cancelled()),
             other => {
                 let message = format!(
                     "on the target `{target}` even `true` fails: {}; look at its shell",

@@ -78,7 +78,7 @@ async fn the_wait_of_a_usage_limit_is_told() {
 #[tokio::test]
 async fn a_long_prompt_arrives_and_is_kept() {
     let script = "text = sys.stdin.read()\nassert sys.argv[1:] == ['-p', '--output-format', 'stream-json', \
-                  '--verbose', '--model', 'm1'], sys.argv\n";
+                  '--verbose', '--permission-mode', 'bypassPermissions', '--model', 'm1'], sys.argv\n";
     let answer = success().replace("'done'", "str(len(text)) + text[-3:]");
     let setting = Setting::agent(&format!("{script}{answer}"));
     let prompt = format!("{}end", "x".repeat(1 << 20));

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use stagewright_capability::llm::claude_args;
 use stagewright_engine::name::{ProducerName, StageName};
 
 use super::sections::{AgentSays, Model, ModelWay};
@@ -25,20 +26,6 @@ const ROLES: [(&str, &str); 7] = [
 
 /// The role in which a model comments on a FAIL.
 pub const COMMENTATOR: &str = "commentator";
-
-/// The default arguments of an agent.
-const AGENT_ARGS: [&str; 10] = [
-    "-p",
-    "--output-format",
-    "stream-json",
-    "--verbose",
-    "--permission-mode",
-    "bypassPermissions",
-    "--model",
-    "{model}",
-    "--max-budget-usd",
-    "{budget_usd}",
-];
 
 impl Model {
     /// These settings, and those of `base` where these say nothing.
@@ -82,7 +69,7 @@ impl Model {
 
     /// The agent's arguments, with their placeholders.
     pub fn agent_args(&self) -> Vec<String> {
-        self.args.clone().unwrap_or_else(|| AGENT_ARGS.map(str::to_owned).to_vec())
+        self.args.clone().unwrap_or_else(claude_args)
     }
 
     /// How the agent tells its end.

@@ -10,11 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stagewright_capability::llm::{
-    Agent, Budget, Call, Grant, Later, Output, Prices, Purse, Role, Secret, Server, Usage, Way, budget_spent,
+    Agent, Budget, Call, Grant, Later, Output, Prices, Purse, Role, Secret, Server, Way, budget_spent,
 };
 use stagewright_capability::{Failure, FailureKind, process};
 use stagewright_engine::identity::{RunId, TaskKey};
-use stagewright_engine::ledger::ModelUsage;
 use stagewright_engine::name::{ProducerName, StageName};
 use stagewright_engine::time::Span;
 use stagewright_store::Store;
@@ -174,7 +173,7 @@ impl Purse for TaskPurse {
                 producer: self.producer.clone(),
                 role: call.role.clone(),
                 answer: call.answer.to_owned(),
-                usage: usage(&call.usage),
+                usage: call.usage.into(),
                 duration: Span::from_millis(u64::try_from(call.duration.as_millis()).unwrap_or(u64::MAX)),
                 at: clock::now(),
             };
@@ -183,15 +182,5 @@ impl Purse for TaskPurse {
                 tracing::error!(%error, role = call.role, cost = ?call.usage.cost_micro_usd, "what a model cost could not be written down");
             }
         })
-    }
-}
-
-fn usage(usage: &Usage) -> ModelUsage {
-    ModelUsage {
-        input_tokens: usage.input_tokens.unwrap_or(0),
-        output_tokens: usage.output_tokens.unwrap_or(0),
-        cache_read_tokens: usage.cache_read_tokens.unwrap_or(0),
-        cache_write_tokens: usage.cache_write_tokens.unwrap_or(0),
-        cost_micro_usd: usage.cost_micro_usd,
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use stagewright_capability::files::{Area, Files, Kind};
-use stagewright_capability::llm::{Request as Question, Usage};
+use stagewright_capability::llm::Request as Question;
 use stagewright_capability::process::{Command, Completed, Event, Exit, StreamEnd};
 use stagewright_capability::ssh::{Command as RemoteCommand, Exit as RemoteExit, RemoteState};
 use stagewright_capability::{Failure, FailureKind};
@@ -402,28 +402,18 @@ impl llm::Host for RunState {
         if let Some(done) = &answered.command {
             self.seam.record(call.at, family::command(done));
         }
-        let usage = answered.usage;
+        let usage = ModelUsage::from(answered.usage);
         let answer = answered.result.as_ref().map_or_else(|failure| failure.code, |_| "ok").to_owned();
-        self.seam.record(call.at, Act::Model { role, answer, usage: model_usage(&usage) });
+        self.seam.record(call.at, Act::Model { role, answer, usage });
         Ok(answered.result.map_err(told).map(|text| llm::Response {
             text,
             usage: llm::Usage {
-                input_tokens: usage.input_tokens.unwrap_or(0),
-                output_tokens: usage.output_tokens.unwrap_or(0),
-                cache_read_tokens: usage.cache_read_tokens.unwrap_or(0),
-                cache_write_tokens: usage.cache_write_tokens.unwrap_or(0),
+                input_tokens: usage.input_tokens,
+                output_tokens: usage.output_tokens,
+                cache_read_tokens: usage.cache_read_tokens,
+                cache_write_tokens: usage.cache_write_tokens,
                 cost_micro_usd: usage.cost_micro_usd,
             },
         }))
-    }
-}
-
-fn model_usage(usage: &Usage) -> ModelUsage {
-    ModelUsage {
-        input_tokens: usage.input_tokens.unwrap_or(0),
-        output_tokens: usage.output_tokens.unwrap_or(0),
-        cache_read_tokens: usage.cache_read_tokens.unwrap_or(0),
-        cache_write_tokens: usage.cache_write_tokens.unwrap_or(0),
-        cost_micro_usd: usage.cost_micro_usd,
     }
 }
