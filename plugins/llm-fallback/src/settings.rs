@@ -4,7 +4,6 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use stagewright_sdk::front_matter::VerdictKey;
 
 /// What a model is asked, and where its draft is looked for.
@@ -25,9 +24,6 @@ pub struct Settings {
     pub reports: Vec<String>,
     /// Where the draft is looked for.
     pub draft: DraftIn,
-    /// The host's: whether this stage must have changed the code. Seen where the changes are taken over.
-    #[schemars(with = "bool")]
-    needs_changes: IgnoredAny,
 }
 
 impl Default for Settings {
@@ -39,7 +35,6 @@ impl Default for Settings {
             timeout_s: None,
             reports: Vec::new(),
             draft: DraftIn::Auto,
-            needs_changes: IgnoredAny,
         }
     }
 }

@@ -76,9 +76,9 @@ pub(crate) const CANCELLED: Rule = Rule::deferred(
 );
 const UNTOLD: Rule = Rule::deferred(
     "staging-untold",
-    "no shell in the container, the engine tells of no end, and not a word of docker's own: any code, 0 too",
+    "no marks inside the container (no shell there, or none used), the engine tells of no end, and not a word of docker's own: any code, 0 too",
     "nobody can tell whether the staging suite ran to its end",
-    "put a POSIX shell into the image, so that the host can mark the suite's beginning and end",
+    "let the host mark the suite's beginning and end: over ssh (`exec_host_side`), with a POSIX shell in the image and `shell_in_container` on `auto`",
 );
 const NOT_GRANTED: Rule = Rule::held(
     "docker-not-granted",

@@ -41,12 +41,12 @@ impl Producer for StagingRunner {
 }
 
 impl<C: Host + Process + Ssh + Files> Produce<C> for StagingRunner {
-    fn produce(job: &Job, settings: &Settings, host: &C) -> Outcome {
+    fn produce(_: &Job, settings: &Settings, host: &C) -> Outcome {
         if let Some(wrong) = settings.wrong() {
             return Outcome::Held(fault::new("settings-invalid", wrong).with_remedy(MEND).build());
         }
         host.progress(0, 0, &format!("the staging suite runs {}", report::place(settings)));
-        let run = run::run(job, settings, host);
+        let run = run::run(settings, host);
         let rule = classify::classify(settings, &run);
         if !matches!(run.shown, Shown::NotStarted(_) | Shown::LeftRunning) {
             report::keep(host, &run.seen);

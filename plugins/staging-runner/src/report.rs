@@ -157,7 +157,9 @@ fn body(settings: &Settings, run: &Run, rule: &Rule, lines: &Lines) -> String {
         seconds(run.seen.duration_ms)
     ));
     if run.bare {
-        text.push_str("\nThe container has no shell, so beginning and end are the engine's word.\n");
+        text.push_str(
+            "\nNobody marked its beginning and end inside the container; they are the engine's word.\n",
+        );
     }
     for (name, output) in [("output", run.seen.out()), ("errors", run.seen.err())] {
         let output = plain(last_lines(&output, LINES, BYTES));

@@ -7,7 +7,7 @@
 //! Where there are no marks inside, nobody ends a suite that was lost: `docker exec` hands no signals on. So a further run looks
 //! first whether it is still there.
 
-use stagewright_sdk::{Failure, Host, Job, Process, RemoteState, Ssh};
+use stagewright_sdk::{Failure, Host, Process, RemoteState, Ssh};
 
 use crate::channel::{End, Seen, exec};
 use crate::docker::{self, Said};
@@ -36,7 +36,7 @@ pub enum Shown {
     TimedOut(RemoteState),
     /// Somebody wanted it to end.
     Cancelled,
-    /// One of an earlier run of this job is still at it.
+    /// What an earlier run has started may still be at it.
     LeftRunning,
 }
 
@@ -49,7 +49,7 @@ pub struct Run {
     pub seen: Seen,
     /// The whole command.
     pub command: Vec<String>,
-    /// Whether the host's marks stood around the docker client only.
+    /// Whether nobody marked its beginning and end inside the container: they are the engine's word.
     pub bare: bool,
 }
 
@@ -66,7 +66,7 @@ fn said<R>(settings: &Settings, seen: &Seen, code: i32, look: impl FnOnce(Said<'
 }
 
 /// Runs the suite.
-pub(crate) fn run<C: Host + Process + Ssh>(job: &Job, settings: &Settings, host: &C) -> Run {
+pub(crate) fn run<C: Host + Process + Ssh>(settings: &Settings, host: &C) -> Run {
     let suite = settings.suite();
     let Some(container) = settings.container.as_deref() else {
         let seen = exec(host, settings, suite.clone(), Vec::new(), settings.timeout_ms());
@@ -83,7 +83,7 @@ pub(crate) fn run<C: Host + Process + Ssh>(job: &Job, settings: &Settings, host:
         }
         host.progress(0, 0, "the container has no shell; the suite is run without one");
     }
-    bare(job, settings, host, container)
+    bare(settings, host, container)
 }
 
 /// What marks around the suite itself show.
@@ -99,16 +99,15 @@ fn marked(end: &End) -> Shown {
 }
 
 /// Runs it in a container without marks inside.
-fn bare<C: Host + Process + Ssh>(job: &Job, settings: &Settings, host: &C, container: &str) -> Run {
+fn bare<C: Host + Process + Ssh>(settings: &Settings, host: &C, container: &str) -> Run {
     let suite = settings.suite();
     let command: Vec<_> = [settings.docker.as_str(), "exec", container]
         .map(str::to_owned)
         .into_iter()
         .chain(suite.clone())
         .collect();
-    if (job.attempt > 1 || job.deferrals > 0)
-        && let Some((shown, seen)) = left_running(settings, host, container, &suite)
-    {
+    // Whether an earlier run has left one is not for the job's numbers to say: a resumed task begins to count anew.
+    if let Some((shown, seen)) = left_running(settings, host, container, &suite) {
         return Run { shown, seen, command, bare: true };
     }
     let began = host.now_ms();

@@ -24,6 +24,7 @@ impl Staging {
             target: self.target.or_else(|| base.target.clone()),
             container: self.container.or_else(|| base.container.clone()),
             docker: self.docker.or_else(|| base.docker.clone()),
+            shell_in_container: self.shell_in_container.or(base.shell_in_container),
             command: self.command.or_else(|| base.command.clone()),
             args: self.args.or_else(|| base.args.clone()),
             timeout_s: self.timeout_s.or(base.timeout_s),
@@ -31,6 +32,16 @@ impl Staging {
             exit_codes: self.exit_codes.or_else(|| base.exit_codes.clone()),
             settings: self.settings.or_else(|| base.settings.clone()),
         }
+    }
+
+    /// The ssh target.
+    fn target(&self) -> &str {
+        self.target.as_deref().unwrap_or(TARGET)
+    }
+
+    /// Whether the check runs on the target, over ssh.
+    pub fn host_side(&self) -> bool {
+        self.exec_host_side.unwrap_or(true)
     }
 
     fn seconds(&self) -> Seconds {
@@ -46,7 +57,7 @@ impl Config {
 
     /// Whether checks run on the host of staging over ssh, where a repository does not say otherwise.
     pub fn staging_host_side(&self) -> bool {
-        self.staging.exec_host_side.unwrap_or(true)
+        self.staging.host_side()
     }
 
     /// Whether there is anything on which staging can be checked, for everybody or for a repository.
@@ -54,8 +65,7 @@ impl Config {
         let unnamed = Repo::default();
         self.repos.values().chain([&unnamed]).any(|repo| {
             let staging = repo.staging.clone().over(&self.staging);
-            let target = staging.target.as_deref().unwrap_or(TARGET);
-            !staging.exec_host_side.unwrap_or(true) || self.ssh_targets.contains_key(target)
+            !staging.host_side() || self.ssh_targets.contains_key(staging.target())
         })
     }
 
@@ -76,9 +86,10 @@ impl Config {
         settings.extend(configured);
         let known = [
             ("exec_host_side", staging.exec_host_side.show()),
-            ("target", Some(staging.target.clone().unwrap_or_else(|| TARGET.to_owned()).into())),
+            ("target", Some(staging.target().into())),
             ("container", staging.container.show()),
             ("docker", staging.docker.show()),
+            ("shell_in_container", staging.shell_in_container.show()),
             ("command", staging.command.show()),
             ("args", staging.args.show()),
             ("timeout_s", staging.seconds().show()),
@@ -102,7 +113,7 @@ impl Config {
         let names: BTreeSet<String> = match granted {
             Some(names) => names.into_iter().collect(),
             None if producer.as_str() == STAGING_RUNNER => {
-                BTreeSet::from([self.staging_of(repo).target.unwrap_or_else(|| TARGET.to_owned())])
+                BTreeSet::from([self.staging_of(repo).target().to_owned()])
             }
             None => return None,
         };

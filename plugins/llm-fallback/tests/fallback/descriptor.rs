@@ -16,7 +16,7 @@ fn the_schema_names_every_setting_and_refuses_others() {
     assert!(schema.get("required").is_none(), "every setting has a default");
     let mut keys: Vec<_> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
     keys.sort_unstable();
-    assert_eq!(keys, ["draft", "needs_changes", "prompt", "reports", "role", "timeout_s", "verdict_key"]);
+    assert_eq!(keys, ["draft", "prompt", "reports", "role", "timeout_s", "verdict_key"]);
     assert!(!descriptor.settings_schema.contains("http://"), "no remote references");
 }
 

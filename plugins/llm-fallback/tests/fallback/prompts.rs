@@ -36,7 +36,7 @@ fn every_roles_prompt_is_filled_to_the_last_placeholder() {
     for row in role::TABLE {
         for reports in ["[]", r#"["docs/work-items/ORCH-1/12-review.md"]"#] {
             let text = serde_json::to_string(&prompt_of(row.role)).unwrap();
-            let settings = format!(r#"{{"prompt": {text}, "reports": {reports}, "needs_changes": true}}"#);
+            let settings = format!(r#"{{"prompt": {text}, "reports": {reports}}}"#);
             let job = Job { stage: row.stage.to_owned(), ..job_with(&settings) };
             let draft = format!("---\n{}: {}\n---\nno\n", row.key.name(), row.key.word(Verdict::Fail));
             let host = agent(Some(&draft), "");

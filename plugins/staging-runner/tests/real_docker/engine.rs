@@ -121,18 +121,9 @@ pub(crate) fn cut() -> Option<Meanwhile> {
     Some(Meanwhile::Cut(Proxy::start()))
 }
 
-/// The first run of a job.
+/// A run of the staging-runner.
 pub(crate) fn produce(settings: &Value, host: &Double) -> String {
-    run_of(job(), settings, host)
-}
-
-/// A run after one that was deferred.
-pub(crate) fn produce_again(settings: &Value, host: &Double) -> String {
-    run_of(Job { deferrals: 1, ..job() }, settings, host)
-}
-
-fn run_of(mut job: Job, settings: &Value, host: &Double) -> String {
-    job.settings = settings.to_string();
+    let job = Job { settings: settings.to_string(), ..job() };
     match guest::produce::<StagingRunner, _>(&job, host) {
         Outcome::Held(fault) => format!("held:{}", fault.code),
         Outcome::Deferred(fault) => format!("deferred:{}", fault.code),

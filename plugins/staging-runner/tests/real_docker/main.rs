@@ -8,7 +8,7 @@
 
 mod engine;
 
-use engine::{Container, Meanwhile, host, local_settings, produce, produce_again, settings};
+use engine::{Container, Meanwhile, host, local_settings, produce, settings};
 
 const SUITE: &str = "echo began; exec 2>&1; ";
 
@@ -34,7 +34,7 @@ fn a_suite_in_a_container_without_a_shell_is_judged_by_the_engines_word() {
     assert_eq!(run("exit 1"), "Fail");
     assert_eq!(run("echo 'Cannot connect to the Docker daemon' >&2; exit 1"), "Fail");
     assert_eq!(produce(&settings(&app, &["/none"]), &host(Meanwhile::Nothing)), "held:staging-suite-missing");
-    assert_eq!(produce_again(&settings(&app, &["/busybox", "true"]), &host(Meanwhile::Nothing)), "Pass");
+    assert_eq!(produce(&settings(&app, &["/busybox", "true"]), &host(Meanwhile::Nothing)), "Pass");
 }
 
 #[test]
@@ -93,5 +93,5 @@ fn a_stream_that_is_cut_in_the_midst_is_no_pass_and_nothing_is_started_beside_th
     let settings = settings(&app, &["/busybox", "sh", "-c", &suite]);
     let Some(cut) = engine::cut() else { return };
     assert_eq!(produce(&settings, &host(cut)), "deferred:staging-interrupted");
-    assert_eq!(produce_again(&settings, &host(Meanwhile::Nothing)), "deferred:staging-still-running");
+    assert_eq!(produce(&settings, &host(Meanwhile::Nothing)), "deferred:staging-still-running");
 }

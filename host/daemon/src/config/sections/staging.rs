@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::super::declare::section;
-use super::super::value::{Opaque, Program, Seconds};
+use super::super::value::{Opaque, Program, Seconds, choice};
 use super::{DAY, TimeoutIs};
 
 section! {
@@ -65,6 +65,18 @@ section! {
     }
 }
 
+choice! {
+    /// Whether the container has a POSIX shell.
+    ShellInContainer {
+        /// It is tried with one, and without where there is none.
+        Auto = "auto",
+        /// It has one; where it has none after all, the task is held.
+        Yes = "yes",
+        /// It has none.
+        No = "no",
+    }
+}
+
 section! {
     /// How staging is checked. These keys stand in `[staging_runner]` for every repository and in
     /// `[repos.<name>.staging_runner]` for one.
@@ -78,6 +90,9 @@ section! {
         container: Option<String>;
         /// The docker client, by its name or path there. If it is not set: `docker`.
         docker: Option<String>;
+        /// Whether the container has a POSIX shell, by which the beginning and the end of the check are marked inside. If it is
+        /// not set: `auto`.
+        shell_in_container: Option<ShellInContainer>;
         /// Program and arguments of the check. If it is not set: `["python3", "-m", "staging_check", "--mode", "stub"]`.
         command: Option<Vec<String>>;
         /// Further arguments.
@@ -87,7 +102,8 @@ section! {
         /// What it means that a check that had begun overran `timeout_s`. If it is not set: `fail`.
         timeout_is: Option<TimeoutIs>;
         /// What the exit codes of the check mean: `pass`, `fail`, `held` or `deferred`. By default 0 is a pass, 126 and 127 say
-        /// that it is not there, and every other code is a fail.
+        /// that it is not there (held), 129, 130, 137 and 143 that something killed it (deferred), and every other code is a
+        /// fail.
         exit_codes: Option<BTreeMap<String, String>>;
         /// Further settings, handed to the component as they are.
         settings: Option<Opaque>;
